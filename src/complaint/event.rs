@@ -1,0 +1,74 @@
+//! The envelope: CloudEvents 1.0, structured over HTTP and binary in a stream (`complaint-format.md` §1).
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+/// The `type` of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum EventKind {
+    #[serde(rename = "id.loket.complaint.received.v1")]
+    Received,
+    #[serde(rename = "id.loket.complaint.followup.v1")]
+    FollowUp,
+    #[serde(rename = "id.loket.complaint.withdrawn.v1")]
+    Withdrawn,
+    #[serde(rename = "id.loket.complaint.privacy_changed.v1")]
+    PrivacyChanged,
+    #[serde(rename = "id.loket.complaint.erasure_requested.v1")]
+    ErasureRequested,
+    #[serde(rename = "id.loket.complaint.attachment_stored.v1")]
+    AttachmentStored,
+}
+
+impl EventKind {
+    /// The type without prefix and version, as the event id needs it: `complaint.received`.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Received => "complaint.received",
+            Self::FollowUp => "complaint.followup",
+            Self::Withdrawn => "complaint.withdrawn",
+            Self::PrivacyChanged => "complaint.privacy_changed",
+            Self::ErasureRequested => "complaint.erasure_requested",
+            Self::AttachmentStored => "complaint.attachment_stored",
+        }
+    }
+
+    /// The schema of `data`: an identifier, not a place to fetch from.
+    pub fn schema(self) -> &'static str {
+        match self {
+            Self::Received => "https://loket.example/schemas/complaint/v1.json",
+            _ => "https://loket.example/schemas/followup/v1.json",
+        }
+    }
+}
+
+/// `confidential` when the content may not be published or the report is whistle-blowing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sensitivity {
+    Normal,
+    Confidential,
+}
+
+/// One event in structured mode; the members are the attributes and `data`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Event {
+    pub specversion: String,
+    pub id: String,
+    pub source: String,
+    #[serde(rename = "type")]
+    pub kind: EventKind,
+    pub subject: Uuid,
+    /// When the message that completed the complaint was received.
+    pub time: String,
+    pub datacontenttype: String,
+    pub dataschema: String,
+    /// The complaint id: follow-ups stay ordered behind their complaint.
+    pub partitionkey: Uuid,
+    pub sensitivity: Sensitivity,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traceparent: Option<String>,
+    /// The document, already serialised: it is written once and copied from then on.
+    pub data: Box<RawValue>,
+}
