@@ -14,5 +14,8 @@ pub mod complaint;
 pub mod settings;
 pub mod clock;
 
+// Adapters and channels.
+pub mod adapter;
+
 // What is handed to the pipeline: input and output that decide nothing.
 pub mod store;
