@@ -3,4 +3,38 @@
 //!
 //! `webhook` is the declarative engine behind every HTTP provider. A new protocol is one file beside it and three lines here.
 
+use std::sync::Arc;
+
+use crate::{
+    mapping::{Mapped, MappingFault},
+    message::{DeliveryReport, Message},
+    receipt::Origin,
+};
+
 pub mod webhook;
+
+/// A receipt taken apart; only an adapter makes one.
+#[derive(Debug)]
+pub struct Parsed {
+    pub origin: Arc<Origin>,
+    /// With their places in the receipt.
+    pub messages: Vec<(usize, Message)>,
+    pub reports: Vec<DeliveryReport>,
+    /// What could not be read.
+    pub faults: Vec<MappingFault>,
+    /// Items that are no messages.
+    pub ignored: u32,
+    _made_by_an_adapter: (),
+}
+
+impl Parsed {
+    fn new(origin: Origin, mapped: Mapped) -> Self {
+        let Mapped { messages, reports, faults, ignored } = mapped;
+        Self { origin: Arc::new(origin), messages, reports, faults, ignored, _made_by_an_adapter: () }
+    }
+
+    /// Nothing in it could be read.
+    fn unreadable(origin: Origin, fault: MappingFault) -> Self {
+        Self::new(origin, Mapped { faults: vec![fault], ..Mapped::default() })
+    }
+}

@@ -30,7 +30,7 @@ pub const TITLE_MAX_CHARS: usize = 120;
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($variant:ident),+ $(,)? }) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, schemars::JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum $name { $($variant),+ }
     };
@@ -342,3 +342,23 @@ macro_rules! redacted {
 }
 
 redacted!(ContactPoint, Reporter, ChannelRecord, Complaint, FollowUp);
+
+impl Privacy {
+    /// What a router may refuse without reading the document.
+    pub fn sensitivity(&self) -> Sensitivity {
+        match self.content_disclosure {
+            ContentDisclosure::Agency => Sensitivity::Confidential,
+            ContentDisclosure::Public => Sensitivity::Normal,
+        }
+    }
+}
+
+impl Complaint {
+    /// `confidential` when the content may not be published or the report is whistle-blowing.
+    pub fn sensitivity(&self) -> Sensitivity {
+        match self.report_type {
+            ReportType::Whistleblowing => Sensitivity::Confidential,
+            _ => self.privacy.sensitivity(),
+        }
+    }
+}

@@ -8,14 +8,38 @@
 //! a test reads the `use crate::` lines and fails on an arrow that goes back.
 
 // The model: plain values.
+pub mod units;
+pub mod diagnostic;
 pub mod receipt;
 pub mod message;
 pub mod complaint;
 pub mod settings;
 pub mod clock;
+pub mod telemetry;
+pub mod gateway;
+pub mod phone;
 
-// Adapters and channels.
+// Verified, journalled.
+pub mod signature;
+pub mod journal;
+
+// Parsed: adapters and channels.
+pub mod mapping;
 pub mod adapter;
+pub mod channel;
 
 // What is handed to the pipeline: input and output that decide nothing.
 pub mod store;
+pub mod vault;
+pub mod http;
+pub mod outbox;
+
+// Normalised, assembled, conversed about, routed, acknowledged: pure stages.
+pub mod sender;
+pub mod locale;
+pub mod agencies;
+pub mod normalise;
+pub mod assemble;
+pub mod converse;
+pub mod route;
+pub mod acknowledge;

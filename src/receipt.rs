@@ -66,6 +66,13 @@ impl ChannelId {
     }
 }
 
+/// Lets maps be asked with a borrowed text.
+impl std::borrow::Borrow<str> for ChannelId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for ChannelId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         out.write_str(&self.0)
@@ -142,6 +149,52 @@ pub struct Receipt {
     /// comes from it, so that a replay gives the same ids.
     pub draw: [u8; 16],
     pub request: Request,
+}
+
+impl Receipt {
+    /// What the raw reference of a complaint describes: the body, or the query where there is no body (a GET).
+    pub fn payload(&self) -> &[u8] {
+        if self.request.body.is_empty() { self.request.query().as_bytes() } else { &self.request.body }
+    }
+}
+
+/// The facts of a receipt that every later stage may need, without its bytes.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Origin {
+    pub id: ReceiptId,
+    pub channel: ChannelId,
+    pub received_at: Timestamp,
+    pub draw: [u8; 16],
+    pub verdict: Verdict,
+    /// Of the payload, without parameters.
+    pub media_type: String,
+    pub size_bytes: u64,
+    /// Of the payload.
+    pub sha256: [u8; 32],
+}
+
+impl Origin {
+    pub fn of(receipt: &Receipt, verdict: Verdict) -> Self {
+        let payload = receipt.payload();
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, payload).as_ref());
+        let declared = receipt.request.header("content-type").and_then(|value| value.split(';').next()).map(str::trim);
+        let media_type = match declared {
+            Some(media_type) if !receipt.request.body.is_empty() && media_type.contains('/') => media_type.to_ascii_lowercase(),
+            _ if receipt.request.body.is_empty() => "application/x-www-form-urlencoded".to_owned(),
+            _ => "application/octet-stream".to_owned(),
+        };
+        Self {
+            id: receipt.id,
+            channel: receipt.channel.clone(),
+            received_at: receipt.received_at,
+            draw: receipt.draw,
+            verdict,
+            media_type,
+            size_bytes: payload.len() as u64,
+            sha256,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! The envelope: CloudEvents 1.0, structured over HTTP and binary in a stream (`complaint-format.md` §1).
 
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
+
+use crate::receipt::ChannelId;
 
 /// The `type` of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -71,4 +73,32 @@ pub struct Event {
     pub traceparent: Option<String>,
     /// The document, already serialised: it is written once and copied from then on.
     pub data: Box<RawValue>,
+}
+
+impl Event {
+    /// The envelope around `document`, which is serialised here, once.
+    pub fn new(
+        id: String,
+        channel: &ChannelId,
+        kind: EventKind,
+        complaint_id: Uuid,
+        time: String,
+        sensitivity: Sensitivity,
+        document: &impl Serialize,
+    ) -> Self {
+        Self {
+            specversion: "1.0".to_owned(),
+            id,
+            source: format!("/channels/{channel}"),
+            kind,
+            subject: complaint_id,
+            time,
+            datacontenttype: "application/json".to_owned(),
+            dataschema: kind.schema().to_owned(),
+            partitionkey: complaint_id,
+            sensitivity,
+            traceparent: None,
+            data: to_raw_value(document).expect("the documents are plain data with string keys"),
+        }
+    }
 }

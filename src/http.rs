@@ -1,0 +1,1 @@
+//! Requests that leave the gateway: the one place with a client, its time-outs and its limits.

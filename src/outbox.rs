@@ -1,0 +1,1 @@
+//! The outbox: sends what waits, by the channel's manifest, at its pace, and records what became of each try.

@@ -1,0 +1,1 @@
+//! The vault: where the address of a reporter lies, sealed when a key is configured.
