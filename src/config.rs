@@ -1,395 +1,449 @@
-//! The gateway's configuration: `config/loket.toml`, every key optional, with the environment on top.
+//! Configuration: `config/loket.toml`, overridden by the environment. The one module that reads the environment.
 //!
-//! This is the only module that reads the environment. What comes out cannot be wrong any more: addresses are parsed,
-//! secrets resolved, zones known. All mistakes are reported at once.
+//! Everything has a default, so that an empty folder is a valid configuration. All mistakes are reported at once, each
+//! with its place; secrets are references and are resolved here into types that print nothing.
 
 use std::{
-    fmt,
-    net::SocketAddr,
+    net::{IpAddr, SocketAddr},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use jiff::tz::TimeZone;
 use schemars::JsonSchema;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretSlice, SecretString};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     complaint::{ContentDisclosure, ReporterDisclosure},
+    diagnostic::{Diagnostic, Source},
+    secret::SecretRef,
     units::{Size, Span},
 };
 
-mod secret;
+/// The commented file with every setting and its default; a test holds it against the struct.
+pub const COMMENTED: &str = include_str!("../config/loket.toml");
 
-pub use secret::{SecretRef, Secrets};
+/// `config/loket.toml`.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Address and port of the HTTP server. `LOKET_LISTEN`.
+    pub listen: SocketAddr,
+    /// What providers and citizens see of us, without a slash at the end; part of what several providers sign. Empty:
+    /// `http://` and the address that is listened on. `LOKET_PUBLIC_URL`.
+    pub public_url: String,
+    /// Journal and embedded store. `LOKET_DATA_DIR`.
+    pub data_dir: PathBuf,
+    /// `embedded`. `LOKET_STORE`.
+    pub store: String,
+    /// Folder of the manifests. `LOKET_CHANNELS_DIR`.
+    pub channels_dir: PathBuf,
+    /// Token of the core system (scope `core` and `operator`). `LOKET_API_TOKEN`.
+    pub api_token: Option<SecretRef>,
+    /// Password of the operators' console. `LOKET_CONSOLE_PASSWORD`.
+    pub console_password: Option<SecretRef>,
+    /// What is logged: a level, or `tracing` directives. `LOKET_LOG`.
+    pub log: String,
+    /// When the provider gets its reply.
+    pub reply_after: ReplyAfter,
+    pub gateway: GatewaySection,
+    pub privacy: PrivacySection,
+    pub journal: JournalSection,
+    pub retention: RetentionSection,
+    pub queues: QueuesSection,
+    pub server: ServerSection,
+    /// More tokens, each with its scope.
+    pub token: Vec<TokenSection>,
+}
 
-/// When the provider gets its reply.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// The moment of the reply (G1).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplyAfter {
-    /// When the journal has synced the receipt.
+    /// The receipt is fsynced in the journal.
     #[default]
     Journal,
-    /// When the complaint is in its queue as well, or 500 ms have passed since the journal had it.
+    /// The complaint is in the store too; after 500 ms the journal's word is enough.
     Queue,
 }
 
-/// `config/loket.toml`. Every field has a default: an empty folder is a valid configuration.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// Names and defaults of this gateway.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct Config {
-    /// Address and port of the server. Environment: `LOKET_LISTEN`.
-    pub listen: String,
-    /// How providers reach the gateway; verification and links use it, never the `Host` header. Empty: `http://` and
-    /// `listen`. Environment: `LOKET_PUBLIC_URL`.
-    pub public_url: String,
-    /// Journal, embedded store and quarantine. Environment: `LOKET_DATA_DIR`.
-    pub data_dir: PathBuf,
-    /// `embedded`, or a Redis URL. Environment: `LOKET_STORE`.
-    pub store: String,
-    /// The manifests. Environment: `LOKET_CHANNELS_DIR`.
-    pub channels_dir: PathBuf,
-    /// Filter of the log: `error`, `warn`, `info`, `debug`, or `loket::outbox=debug`. Environment: `LOKET_LOG`.
-    pub log: String,
-    /// Name of this gateway in `provenance.gateway`.
-    pub gateway: String,
-    /// Who answers, in the words that citizens read.
+pub struct GatewaySection {
+    /// `provenance.gateway` of every complaint.
+    pub name: String,
+    /// Who runs it, as citizens read it.
     pub organisation: String,
-    /// Page with the privacy notice, named in acknowledgements. Keep it short: it counts in every SMS.
-    pub privacy_url: String,
-    /// National phone numbers are read as this country's (ISO 3166).
+    /// ISO 3166: national numbers are read as this country's.
     pub country: String,
-    /// Times without a zone are read in it, and written in it (IANA name).
+    /// IANA name: times without a zone are read in it, and times are written in it.
     pub timezone: String,
-    /// Language of the first answer when nothing better is known (BCP 47).
+    /// BCP 47: of the first answer, when nothing better is known.
     pub language: String,
     /// Working days until the first check, as citizens are told.
     pub working_days: u32,
-    /// Networks (CIDR) whose `X-Forwarded-For` is believed.
-    pub trusted_proxies: Vec<String>,
-    /// What a provider's reply waits for.
-    pub reply_after: ReplyAfter,
-    pub journal: JournalConfig,
-    pub retention: RetentionConfig,
-    pub queue: QueueConfig,
-    pub api: ApiConfig,
-    pub privacy: PrivacyConfig,
-    pub limits: LimitsConfig,
 }
 
-/// `[journal]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// What citizens are told and what holds for those who choose nothing.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct JournalConfig {
-    /// Size of one segment file.
-    pub segment_size: Size,
-    /// Limit of journal, bodies and quarantine together; beyond it requests are refused before they are accepted.
+pub struct PrivacySection {
+    /// Page with the privacy notice. Keep it short: it counts in every SMS.
+    pub notice_url: String,
+    /// Version of the notice: `consent.notice_version`.
+    pub notice_version: String,
+    /// Who may learn who reported.
+    pub reporter_disclosure: ReporterDisclosure,
+    /// May the text be published.
+    pub content_disclosure: ContentDisclosure,
+}
+
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct JournalSection {
+    /// Most bytes on the disk. Settled evidence gives way first; then new receipts are refused with 503.
     pub max_size: Size,
-    /// Requests are refused while the disk has less free space than this.
-    pub min_free: Size,
-    /// 32 bytes in base64 that encrypt the journal; none: plain files.
+    /// 32 bytes in base64: everything written is encrypted.
     pub key: Option<SecretRef>,
 }
 
-/// `[retention]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct RetentionConfig {
-    /// How long raw receipts are kept after they were settled.
+pub struct RetentionSection {
+    /// How long raw receipts are kept.
     pub raw: Span,
-    /// How long a message id is remembered; 30 days at least.
+    /// How long a repeated delivery is recognised; 30 days or longer.
     pub claims: Span,
 }
 
-/// `[queue]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct QueueConfig {
-    /// Deliveries of one event before it goes to the dead letters.
+pub struct QueuesSection {
+    /// Deliveries of an event before it goes to the dead letters.
     pub max_attempts: u32,
 }
 
-/// `[api]`
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-pub struct ApiConfig {
-    /// A token with the scopes `core` and `operator`. Environment: `LOKET_API_TOKEN`.
-    pub token: Option<SecretRef>,
-    /// More tokens, each with its own scopes.
-    pub tokens: Vec<TokenConfig>,
+pub struct ServerSection {
+    /// Networks (CIDR) whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<String>,
+    /// Connections at once; more wait in the listen queue.
+    pub max_connections: usize,
+    /// For the request line and headers.
+    pub header_timeout: Span,
+    /// For the whole body.
+    pub body_timeout: Span,
+    /// For what is in flight when the gateway is told to stop.
+    pub stop_timeout: Span,
 }
 
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct TokenConfig {
-    pub token: SecretRef,
-    /// `core`, `operator`, `queue:<name>`.
-    pub scopes: Vec<String>,
-}
-
-/// `[privacy]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct PrivacyConfig {
-    /// Who may learn the reporter when the reporter chose nothing.
-    pub reporter_disclosure: ReporterDisclosure,
-    /// May the text be published when the reporter chose nothing.
-    pub content_disclosure: ContentDisclosure,
-    /// Version of the notice that acknowledgements point to.
-    pub notice_version: String,
-    /// 32 bytes in base64 that seal the addresses of reporters; none: plain.
-    pub vault_key: Option<SecretRef>,
-}
-
-/// `[limits]`
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-pub struct LimitsConfig {
-    /// Connections at once.
-    pub connections: usize,
-    /// Connections at once of one address (of one /64 for IPv6).
-    pub connections_per_address: usize,
+pub struct TokenSection {
+    /// `core`, `operator`, or `queue:<name>`.
+    pub scope: String,
+    pub value: SecretRef,
 }
 
 impl Default for Config {
     fn default() -> Self {
         Self {
-            listen: "127.0.0.1:8080".to_owned(),
+            listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: String::new(),
-            data_dir: "data".into(),
+            data_dir: PathBuf::from("data"),
             store: "embedded".to_owned(),
-            channels_dir: "channels".into(),
+            channels_dir: PathBuf::from("channels"),
+            api_token: None,
+            console_password: None,
             log: "info".to_owned(),
-            gateway: "gw-1".to_owned(),
+            reply_after: ReplyAfter::Journal,
+            gateway: GatewaySection::default(),
+            privacy: PrivacySection::default(),
+            journal: JournalSection::default(),
+            retention: RetentionSection::default(),
+            queues: QueuesSection::default(),
+            server: ServerSection::default(),
+            token: Vec::new(),
+        }
+    }
+}
+
+impl Default for GatewaySection {
+    fn default() -> Self {
+        Self {
+            name: "loket".to_owned(),
             organisation: "Loket".to_owned(),
-            privacy_url: "loket.example/data".to_owned(),
             country: "ID".to_owned(),
             timezone: "Asia/Jakarta".to_owned(),
             language: "id".to_owned(),
             working_days: 3,
-            trusted_proxies: Vec::new(),
-            reply_after: ReplyAfter::default(),
-            journal: JournalConfig::default(),
-            retention: RetentionConfig::default(),
-            queue: QueueConfig::default(),
-            api: ApiConfig::default(),
-            privacy: PrivacyConfig::default(),
-            limits: LimitsConfig::default(),
         }
     }
 }
 
-impl Default for JournalConfig {
+impl Default for PrivacySection {
     fn default() -> Self {
         Self {
-            segment_size: Size::from_bytes(32 << 20),
-            max_size: Size::from_bytes(8 << 30),
-            min_free: Size::from_bytes(64 << 20),
-            key: None,
+            notice_url: "loket.example/data".to_owned(),
+            notice_version: "1".to_owned(),
+            reporter_disclosure: ReporterDisclosure::Agency,
+            content_disclosure: ContentDisclosure::Public,
         }
     }
 }
 
-impl Default for RetentionConfig {
+impl Default for JournalSection {
     fn default() -> Self {
-        Self { raw: Span::from_secs(30 * 86_400), claims: Span::from_secs(31 * 86_400) }
+        Self { max_size: Size::mib(8192), key: None }
     }
 }
 
-impl Default for QueueConfig {
+impl Default for RetentionSection {
+    fn default() -> Self {
+        Self { raw: Span::from_secs(30 * 86_400), claims: Span::from_secs(30 * 86_400) }
+    }
+}
+
+impl Default for QueuesSection {
     fn default() -> Self {
         Self { max_attempts: 10 }
     }
 }
 
-impl Default for PrivacyConfig {
+impl Default for ServerSection {
     fn default() -> Self {
         Self {
-            reporter_disclosure: ReporterDisclosure::Agency,
-            content_disclosure: ContentDisclosure::Public,
-            notice_version: "2026-10".to_owned(),
-            vault_key: None,
+            trusted_proxies: Vec::new(),
+            max_connections: 4096,
+            header_timeout: Span::from_secs(10),
+            body_timeout: Span::from_secs(30),
+            stop_timeout: Span::from_secs(20),
         }
     }
 }
 
-impl Default for LimitsConfig {
-    fn default() -> Self {
-        Self { connections: 4096, connections_per_address: 1024 }
-    }
+/// What a token may do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Every queue, complaints and replies.
+    Core,
+    /// Receipts, quarantine, dead letters, channels.
+    Operator,
+    /// One queue.
+    Queue(String),
 }
 
-/// A key of 32 bytes; prints nothing.
-#[derive(Clone)]
-pub struct Key32(pub [u8; 32]);
-
-impl fmt::Debug for Key32 {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str("Key32(***)")
-    }
-}
-
-/// One token of the core API with its scopes.
+/// A token with its scopes.
 #[derive(Clone, Debug)]
 pub struct Token {
-    pub secret: SecretString,
-    pub scopes: Vec<String>,
+    pub scopes: Vec<Scope>,
+    pub value: SecretString,
 }
 
-/// The configuration as the gateway uses it: read, checked and resolved.
-#[derive(Debug)]
+/// The configuration with everything resolved: it cannot be wrong any more.
+#[derive(Clone, Debug)]
 pub struct Resolved {
     pub config: Config,
     pub config_dir: PathBuf,
-    pub listen: SocketAddr,
-    pub public_url: String,
     pub timezone: TimeZone,
-    pub journal_key: Option<Key32>,
-    pub vault_key: Option<Key32>,
     pub tokens: Vec<Token>,
-    pub secrets: Secrets,
+    /// The embedded store is the only one so far.
+    pub journal_key: Option<SecretSlice<u8>>,
+    pub trusted_proxies: Vec<crate::network::Network>,
 }
 
-/// What is wrong with the configuration: one line a mistake, each with its place and the fix.
-#[derive(Debug, thiserror::Error)]
-#[error("{}", .0.join("\n"))]
-pub struct ConfigError(pub Vec<String>);
+/// One variable of the environment.
+#[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
+pub fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
 
-/// Least time for which message ids are remembered (G3).
-const LEAST_CLAIMS_DAYS: u64 = 30;
+/// `LOKET_CONFIG_DIR`, or `config`.
+pub fn config_dir() -> PathBuf {
+    environment("LOKET_CONFIG_DIR").map_or_else(|| PathBuf::from("config"), PathBuf::from)
+}
+
+/// Reads `loket.toml` of the folder (a folder or file that is not there is an empty one), lets the environment win, and
+/// checks everything.
+pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Result<Resolved, Vec<Diagnostic>> {
+    let path = folder.join("loket.toml");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => {
+            let source = Arc::new(Source { path, text: String::new() });
+            return Err(vec![Diagnostic::error(&source, 0..0, format!("cannot be read: {error}"))]);
+        }
+    };
+    let source = Arc::new(Source { path, text });
+    let mut config: Config =
+        toml::from_str(&source.text).map_err(|error| vec![Diagnostic::from_toml(&source, &error)])?;
+    let mut mistakes = Mistakes { source, found: Vec::new() };
+    config.override_from(environment, &mut mistakes);
+    config.resolve(folder, environment, mistakes)
+}
+
+/// Gathers mistakes and finds the key that each is about.
+struct Mistakes {
+    source: Arc<Source>,
+    found: Vec<Diagnostic>,
+}
+
+impl Mistakes {
+    /// At the line of `key`, or at the whole file when the value came from elsewhere.
+    fn add(&mut self, key: &str, message: String, hint: &str) {
+        let line_start = |at: usize| self.source.text[..at].rfind('\n').map_or(0, |at| at + 1);
+        let is_key = |at: usize| self.source.text[line_start(at)..at].trim().is_empty();
+        let span = self.source.text.match_indices(key).map(|(at, _)| at).find(|at| is_key(*at));
+        let span = span.map_or(0..0, |at| at..at + key.len());
+        self.found.push(Diagnostic::error(&self.source, span, message).with_hint(hint));
+    }
+}
 
 impl Config {
-    /// Reads `loket.toml` in `config_dir` (a missing file is an empty one) and puts the environment on top.
-    pub fn load(config_dir: &Path, secrets: &Secrets) -> Result<Self, ConfigError> {
-        let path = config_dir.join("loket.toml");
-        let text = match std::fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(ConfigError(vec![format!("{}: {error}", path.display())])),
-        };
-        let mut config: Self =
-            toml::from_str(&text).map_err(|error| ConfigError(vec![format!("{}: {error}", path.display())]))?;
-        let set = |name: &str, field: &mut String| {
-            if let Some(value) = secrets.variable(name) {
-                *field = value;
-            }
-        };
-        set("LOKET_LISTEN", &mut config.listen);
-        set("LOKET_PUBLIC_URL", &mut config.public_url);
-        set("LOKET_STORE", &mut config.store);
-        set("LOKET_LOG", &mut config.log);
-        for (name, field) in
-            [("LOKET_DATA_DIR", &mut config.data_dir), ("LOKET_CHANNELS_DIR", &mut config.channels_dir)]
-        {
-            if let Some(value) = secrets.variable(name) {
-                *field = value.into();
+    fn override_from(&mut self, environment: &dyn Fn(&str) -> Option<String>, mistakes: &mut Mistakes) {
+        if let Some(text) = environment("LOKET_LISTEN") {
+            match text.parse() {
+                Ok(listen) => self.listen = listen,
+                Err(_) => mistakes.add("listen", format!("LOKET_LISTEN is `{text}`"), "write an address and a port, like 127.0.0.1:8080"),
             }
         }
-        Ok(config)
+        let mut text = |name: &str, value: &mut String| {
+            if let Some(text) = environment(name) {
+                *value = text;
+            }
+        };
+        text("LOKET_PUBLIC_URL", &mut self.public_url);
+        text("LOKET_STORE", &mut self.store);
+        text("LOKET_LOG", &mut self.log);
+        for (name, value) in [("LOKET_DATA_DIR", &mut self.data_dir), ("LOKET_CHANNELS_DIR", &mut self.channels_dir)] {
+            if let Some(text) = environment(name) {
+                *value = PathBuf::from(text);
+            }
+        }
+        let secrets = [("LOKET_API_TOKEN", &mut self.api_token), ("LOKET_CONSOLE_PASSWORD", &mut self.console_password)];
+        for (name, value) in secrets {
+            if environment(name).is_some() {
+                *value = Some(SecretRef::Env(name.to_owned()));
+            }
+        }
+        let trimmed = self.public_url.trim_end_matches('/').len();
+        self.public_url.truncate(trimmed);
+        if self.public_url.is_empty() {
+            self.public_url = format!("http://{}", self.listen);
+        }
     }
 
-    /// Checks every value and resolves the secrets; all mistakes at once.
-    pub fn resolve(self, config_dir: &Path, secrets: Secrets) -> Result<Resolved, ConfigError> {
-        let mut mistakes = Vec::new();
-        let listen = self.listen.parse().unwrap_or_else(|_| {
-            mistakes.push(format!("listen: {:?} is no address and port; write 127.0.0.1:8080", self.listen));
-            SocketAddr::from(([127, 0, 0, 1], 8080))
-        });
-        let public_url = if self.public_url.is_empty() { format!("http://{listen}") } else { self.public_url.clone() };
-        if !(public_url.starts_with("https://") || public_url.starts_with("http://")) || public_url.ends_with('/') {
-            mistakes.push(format!("public_url: {public_url:?} must begin with https:// and not end with a slash"));
-        }
-        let timezone = TimeZone::get(&self.timezone).unwrap_or_else(|_| {
-            mistakes.push(format!("timezone: {:?} is no IANA zone; write Asia/Jakarta", self.timezone));
+    fn resolve(
+        self,
+        folder: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+        mut mistakes: Mistakes,
+    ) -> Result<Resolved, Vec<Diagnostic>> {
+        self.check_plain(&mut mistakes);
+        let timezone = TimeZone::get(&self.gateway.timezone).unwrap_or_else(|_| {
+            let message = format!("timezone `{}` is not known", self.gateway.timezone);
+            mistakes.add("timezone", message, "write an IANA name, like Asia/Jakarta");
             TimeZone::UTC
         });
-        if self.country.len() != 2 || !self.country.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            mistakes.push(format!("country: {:?} is no ISO 3166 code; write ID", self.country));
-        }
-        if self.retention.claims.duration().as_secs() < LEAST_CLAIMS_DAYS * 86_400 {
-            mistakes.push("retention.claims: providers repeat for days; at least 30d".to_owned());
-        }
-        if self.queue.max_attempts == 0 {
-            mistakes.push("queue.max_attempts: at least 1".to_owned());
-        }
-        let mut key = |name: &str, reference: Option<&SecretRef>| {
-            let secret = secrets.resolve(reference?).map_err(|error| error.to_string());
-            match secret.and_then(|secret| secret::key32(&secret)) {
-                Ok(key) => Some(key),
-                Err(error) => {
-                    mistakes.push(format!("{name}: {error}"));
-                    None
-                }
+        let mut secret = |key: &str, reference: &SecretRef| match reference.resolve(folder, environment) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                mistakes.add(key, format!("{key}: {error}"), "set it, or take the key out");
+                None
             }
         };
-        let journal_key = key("journal.key", self.journal.key.as_ref());
-        let vault_key = key("privacy.vault_key", self.privacy.vault_key.as_ref());
-        let tokens = self.tokens(&secrets, &mut mistakes);
-        if !mistakes.is_empty() {
-            return Err(ConfigError(mistakes));
+        let mut tokens = Vec::new();
+        if let Some(value) = self.api_token.as_ref().and_then(|reference| secret("api_token", reference)) {
+            tokens.push(Token { scopes: vec![Scope::Core, Scope::Operator], value });
         }
-        let config_dir = config_dir.to_owned();
-        Ok(Resolved { config: self, config_dir, listen, public_url, timezone, journal_key, vault_key, tokens, secrets })
+        let more = self.token.iter().map(|section| (section, secret("value", &section.value))).collect::<Vec<_>>();
+        let key = self.journal.key.as_ref().and_then(|reference| secret("key", reference));
+        for (section, value) in more {
+            match scope(&section.scope) {
+                Some(scope) => tokens.extend(value.map(|value| Token { scopes: vec![scope], value })),
+                None => mistakes.add("scope", format!("scope `{}` is not known", section.scope), "core, operator, or queue:<name>"),
+            }
+        }
+        let journal_key = key.and_then(|key| journal_key(&key, &mut mistakes));
+        let trusted_proxies = self.server.trusted_proxies.iter().filter_map(|text| match text.parse() {
+            Ok(network) => Some(network),
+            Err(_) => {
+                mistakes.add("trusted_proxies", format!("`{text}` is no network"), "write CIDR, like 10.0.0.0/8");
+                None
+            }
+        });
+        let trusted_proxies = trusted_proxies.collect();
+        if mistakes.found.is_empty() {
+            let config_dir = folder.to_owned();
+            return Ok(Resolved { config: self, config_dir, timezone, tokens, journal_key, trusted_proxies });
+        }
+        Err(mistakes.found)
     }
 
-    fn tokens(&self, secrets: &Secrets, mistakes: &mut Vec<String>) -> Vec<Token> {
-        let all = || vec!["core".to_owned(), "operator".to_owned()];
-        let mut tokens = Vec::new();
-        if let Some(token) = secrets.variable("LOKET_API_TOKEN").filter(|token| !token.trim().is_empty()) {
-            tokens.push(Token { secret: token.into(), scopes: all() });
-        } else if let Some(reference) = &self.api.token {
-            match secrets.resolve(reference) {
-                Ok(secret) => tokens.push(Token { secret, scopes: all() }),
-                Err(error) => mistakes.push(format!("api.token: {error}")),
-            }
+    fn check_plain(&self, mistakes: &mut Mistakes) {
+        let rest = self.public_url.strip_prefix("https://").or_else(|| self.public_url.strip_prefix("http://"));
+        if rest.is_none_or(|rest| rest.is_empty() || rest.contains(['?', '#', ' '])) {
+            let hint = "write what providers call, like https://loket.example";
+            mistakes.add("public_url", format!("public_url is `{}`", self.public_url), hint);
         }
-        for (place, token) in self.api.tokens.iter().enumerate() {
-            let known = |scope: &str| matches!(scope, "core" | "operator") || scope.starts_with("queue:");
-            if let Some(scope) = token.scopes.iter().find(|scope| !known(scope)) {
-                mistakes.push(format!("api.tokens[{place}].scopes: {scope:?} is none of core, operator, queue:<name>"));
-            }
-            match secrets.resolve(&token.token) {
-                Ok(secret) => tokens.push(Token { secret, scopes: token.scopes.clone() }),
-                Err(error) => mistakes.push(format!("api.tokens[{place}].token: {error}")),
-            }
+        if self.store != "embedded" {
+            mistakes.add("store", format!("store `{}` is not known to this version", redacted_url(&self.store)), "embedded");
         }
-        tokens
+        if self.retention.claims < RetentionSection::default().claims {
+            mistakes.add("claims", format!("claims are kept for {}", self.retention.claims), "30 days or longer");
+        }
+        if self.queues.max_attempts == 0 {
+            mistakes.add("max_attempts", "max_attempts is 0".to_owned(), "1 or more");
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// A URL without what may be a password.
+fn redacted_url(url: &str) -> String {
+    match (url.find("://"), url.rfind('@')) {
+        (Some(scheme), Some(at)) if scheme < at => format!("{}://***{}", &url[..scheme], &url[at..]),
+        _ => url.to_owned(),
+    }
+}
 
-    #[test]
-    fn the_commented_file_lists_every_setting_with_its_default() {
-        let file: Config = toml::from_str(include_str!("../config/loket.toml")).expect("the file parses");
-        assert_eq!(file, Config::default());
-        let listed: toml::Table = toml::from_str(include_str!("../config/loket.toml")).expect("a table");
-        let all = toml::Table::try_from(Config::default()).expect("serialisable");
-        for (key, value) in &all {
-            assert!(listed.contains_key(key), "config/loket.toml does not list {key}");
-            if let (toml::Value::Table(all), Some(toml::Value::Table(listed))) = (value, listed.get(key)) {
-                for key in all.keys() {
-                    assert!(listed.contains_key(key), "config/loket.toml does not list {key}");
-                }
-            }
+fn scope(text: &str) -> Option<Scope> {
+    match text {
+        "core" => Some(Scope::Core),
+        "operator" => Some(Scope::Operator),
+        _ => text.strip_prefix("queue:").filter(|name| !name.is_empty()).map(|name| Scope::Queue(name.to_owned())),
+    }
+}
+
+fn journal_key(text: &SecretString, mistakes: &mut Mistakes) -> Option<SecretSlice<u8>> {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(text.expose_secret()).ok();
+    let Some(bytes) = bytes.filter(|bytes| bytes.len() == 32) else {
+        mistakes.add("key", "the journal's key is not 32 bytes in base64".to_owned(), "make one with: openssl rand -base64 32");
+        return None;
+    };
+    Some(bytes.into())
+}
+
+/// The address of who really asked: the peer, or what a trusted proxy says of it.
+pub fn remote_address(peer: IpAddr, forwarded_for: &[&str], trusted: &[crate::network::Network]) -> IpAddr {
+    let is_trusted = |address: IpAddr| trusted.iter().any(|network| network.contains(address));
+    let hops = forwarded_for.iter().flat_map(|value| value.split(',')).map(|text| text.trim().parse::<IpAddr>());
+    let mut remote = peer;
+    for hop in hops.rev() {
+        match hop {
+            // From the nearest to the farthest: the first address that no trusted proxy vouches for is the one.
+            Ok(hop) if is_trusted(remote) => remote = hop,
+            _ => break,
         }
     }
+    remote
+}
 
-    #[test]
-    fn all_mistakes_are_reported_at_once_and_the_environment_wins() {
-        let directory = tempfile::tempdir().expect("a folder");
-        std::fs::write(directory.path().join("loket.toml"), "listen = \"x\"\ntimezone = \"Mars\"\ncountry = \"id\"\n")
-            .expect("written");
-        let none = Secrets::fixed([]);
-        let config = Config::load(directory.path(), &none).expect("it parses");
-        let error = config.resolve(directory.path(), none).expect_err("three mistakes");
-        assert_eq!(error.0.len(), 3, "{error}");
-        let secrets = Secrets::fixed([("LOKET_LISTEN", "127.0.0.1:9"), ("LOKET_API_TOKEN", "t")]);
-        let config = Config::load(Path::new("/nowhere"), &secrets).expect("a missing file is an empty one");
-        let resolved = config.resolve(Path::new("/nowhere"), secrets).expect("good");
-        assert_eq!(resolved.public_url, "http://127.0.0.1:9");
-        assert_eq!(resolved.tokens.len(), 1);
-    }
+/// The system's folder for temporary files.
+pub fn temporary_folder() -> PathBuf {
+    std::env::temp_dir()
 }

@@ -18,6 +18,8 @@ pub mod clock;
 pub mod telemetry;
 pub mod gateway;
 pub mod phone;
+pub mod secret;
+pub mod network;
 
 // Verified, journalled.
 pub mod signature;
