@@ -1,0 +1,373 @@
+//! Applying: what came of the messages goes into the store, and then the journal is told.
+//!
+//! A batch is applied in rounds. Each round reads the memory of the senders, runs the stages over what is left, and
+//! settles all of it in one call. What met a conflict (another gateway, or a duplicate ahead of it in the batch) goes into
+//! the next round. While the store is away the batch waits here and the backlog stays on the disk.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{
+    Pipeline,
+    reading::{Outcome as Reading, Read},
+    transition::{Memory, Step},
+};
+use crate::{
+    assemble::flush_due,
+    channel::Channel,
+    clock,
+    converse::asks_about,
+    journal::{JournalError, Ticket},
+    message::DeliveryReport,
+    normalise::Normalised,
+    receipt::ChannelId,
+    sender::Sender,
+    store::{ComplaintRecord, SenderKey, Settled, StoreError},
+    telemetry::Outcome,
+};
+
+/// How often timers are looked at.
+const TIMER: Duration = Duration::from_millis(500);
+/// Most senders whose deadline is handled at once.
+const DUE: usize = 256;
+/// First and longest wait while the store is away.
+const FIRST_WAIT: Duration = Duration::from_millis(50);
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// The task that applies.
+#[derive(Debug)]
+pub struct Applier {
+    pub pipeline: Pipeline,
+}
+
+/// A message that waits for its place in the store.
+#[derive(Debug)]
+struct Pending {
+    ticket: Ticket,
+    channel: Arc<Channel>,
+    message: Normalised,
+}
+
+/// A batch taken apart.
+#[derive(Debug, Default)]
+struct Batch {
+    messages: Vec<Pending>,
+    reports: Vec<(ChannelId, Vec<DeliveryReport>)>,
+    quarantine: Vec<(Ticket, String)>,
+    booked: Vec<(ChannelId, Outcome, u64)>,
+}
+
+/// The gateway stops; what is not applied stays in the journal.
+#[derive(Debug)]
+struct Stopped;
+
+impl Applier {
+    /// Applies batch after batch, and timers in between, until the reader ends.
+    pub async fn run(self, mut batches: mpsc::Receiver<Vec<Read>>, mut stop: watch::Receiver<bool>) {
+        let mut timer = interval(TIMER);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let done = tokio::select! {
+                batch = batches.recv() => match batch {
+                    Some(batch) => self.batch(batch, &mut stop).await,
+                    None => return,
+                },
+                _ = timer.tick() => self.timers(&mut stop).await,
+            };
+            if done.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn batch(&self, read: Vec<Read>, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+        let Some(through) = read.last().map(|read| read.ticket.sequence) else { return Ok(()) };
+        let batch = self.take_apart(read);
+        self.quarantine(&batch.quarantine, stop).await?;
+        let rung = self.messages(batch.messages, stop).await?;
+        for (channel, reports) in batch.reports {
+            self.reports(&channel, reports, stop).await?;
+        }
+        // The journal may forget the receipts only when the store cannot.
+        self.until_it_works(stop, || self.pipeline.store.confirm()).await?;
+        for (channel, outcome, messages) in batch.booked {
+            self.pipeline.metrics.book(channel.as_str(), outcome, messages);
+        }
+        self.pipeline.journal.settled(through);
+        self.pipeline.applied.send_replace(through);
+        if rung {
+            self.pipeline.queue_bell.notify_waiters();
+        }
+        Ok(())
+    }
+
+    fn take_apart(&self, read: Vec<Read>) -> Batch {
+        let mut batch = Batch::default();
+        for Read { ticket, channel: id, outcome } in read {
+            match outcome {
+                Reading::Unread { reason } => {
+                    batch.booked.push((id, Outcome::quarantined, 1));
+                    batch.quarantine.push((ticket, reason));
+                }
+                Reading::Messages { channel, messages, reports, faults, ignored } => {
+                    self.pipeline.metrics.ignored(id.as_str(), ignored.into());
+                    if !faults.is_empty() {
+                        batch.booked.push((id.clone(), Outcome::quarantined, faults.len() as u64));
+                        batch.quarantine.push((ticket, faults.join("; ").chars().take(1000).collect()));
+                    }
+                    if !reports.is_empty() {
+                        batch.reports.push((id, reports));
+                    }
+                    let pending = messages.into_iter().map(|message| Pending { ticket, channel: channel.clone(), message });
+                    batch.messages.extend(pending);
+                }
+            }
+        }
+        batch
+    }
+
+    /// Durable before the journal's mark moves on.
+    async fn quarantine(&self, receipts: &[(Ticket, String)], stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+        for (ticket, reason) in receipts {
+            tracing::info!(receipt.id = %ticket.receipt, reason, "a receipt is quarantined");
+            let mut wait = FIRST_WAIT;
+            while let Err(error) = self.pipeline.journal.quarantine(*ticket, reason).await {
+                match error {
+                    JournalError::Failed(_) | JournalError::Full(_) => {
+                        tracing::error!(%error, receipt.id = %ticket.receipt, "the quarantine cannot be written; trying again");
+                    }
+                }
+                pause(&mut wait, stop).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// True when a queue has grown.
+    async fn messages(&self, mut pending: Vec<Pending>, stop: &mut watch::Receiver<bool>) -> Result<bool, Stopped> {
+        let (mut wait, mut rung) = (FIRST_WAIT, false);
+        while !pending.is_empty() {
+            match self.round(&pending).await {
+                Ok(settled) => {
+                    self.pipeline.metrics.store_up.set(1);
+                    let (left, grown) = self.book(pending, settled, stop).await?;
+                    pending = left;
+                    rung |= grown;
+                }
+                Err(error) if error.is_transient() => {
+                    self.store_is_away(&error);
+                    pause(&mut wait, stop).await?;
+                }
+                Err(error) => {
+                    tracing::error!(%error, messages = pending.len(), "the store refuses");
+                    pending = self.give_up_on_one(pending, &error, stop).await?;
+                    pause(&mut wait, stop).await?;
+                }
+            }
+        }
+        Ok(rung)
+    }
+
+    /// One round over all that is left: the memory of each sender, the stages, and one call of the store.
+    async fn round(&self, pending: &[Pending]) -> Result<Vec<(Settled, Outcome, bool)>, StoreError> {
+        let now = clock::now();
+        let mut memories = self.memories(pending).await?;
+        let mut steps = Vec::with_capacity(pending.len());
+        for Pending { channel, message, .. } in pending {
+            let memory = memories.get_mut(&message.sender).expect("the memory of every sender was read");
+            let known = self.known(message).await?;
+            steps.push(self.pipeline.message(message.clone(), known.as_ref(), channel, memory, now));
+        }
+        let (transitions, outcomes): (Vec<_>, Vec<_>) =
+            steps.into_iter().map(|Step { transition, outcome }| {
+                let answers = !transition.outbox.is_empty();
+                (transition, (outcome, answers))
+            }).unzip();
+        let settled = self.pipeline.store.settle(transitions).await?;
+        Ok(settled.into_iter().zip(outcomes).map(|(settled, (outcome, answers))| (settled, outcome, answers)).collect())
+    }
+
+    async fn memories(&self, pending: &[Pending]) -> Result<HashMap<SenderKey, Memory>, StoreError> {
+        let mut seen = HashSet::with_capacity(pending.len());
+        let keys: Vec<_> = pending.iter().map(|pending| pending.message.sender).filter(|key| seen.insert(*key)).collect();
+        let found = self.pipeline.store.senders(&keys).await?;
+        let memories = keys.into_iter().zip(found).map(|(key, found)| {
+            let sender = Sender::decode(&found.state.value).unwrap_or_else(|error| {
+                // A memory that cannot be read must not stop the citizen: it begins anew.
+                tracing::error!(error, "the memory of a sender cannot be read and begins anew");
+                Sender::default()
+            });
+            (key, Memory { version: found.version, sender })
+        });
+        Ok(memories.collect())
+    }
+
+    /// The complaint that a message asks about, if it names one.
+    async fn known(&self, message: &Normalised) -> Result<Option<ComplaintRecord>, StoreError> {
+        match asks_about(message) {
+            Some(tracking_id) => self.pipeline.store.complaint_by_tracking_id(&tracking_id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Books what is settled; what met a conflict is left.
+    async fn book(
+        &self,
+        pending: Vec<Pending>,
+        settled: Vec<(Settled, Outcome, bool)>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(Vec<Pending>, bool), Stopped> {
+        let (mut left, mut rung) = (Vec::new(), false);
+        for (pending, (settled, outcome, answers)) in pending.into_iter().zip(settled) {
+            let channel = pending.channel.facts.id.as_str();
+            let outcome = match settled {
+                Settled::Applied => outcome,
+                Settled::Repeated | Settled::Duplicate { .. } => Outcome::duplicate,
+                Settled::NonceReused => {
+                    let reason = "the nonce was used before with another body".to_owned();
+                    self.quarantine(&[(pending.ticket, reason)], stop).await?;
+                    Outcome::quarantined
+                }
+                Settled::Conflict => {
+                    left.push(pending);
+                    continue;
+                }
+            };
+            rung |= outcome == Outcome::enqueued;
+            self.pipeline.metrics.book(channel, outcome, 1);
+            self.pipeline.metrics.last_message(channel, pending.message.origin.received_at.as_second());
+            if answers {
+                self.pipeline.outbox_bell.notify_one();
+            }
+        }
+        Ok((left, rung))
+    }
+
+    /// One message that the store will never take must not hold up all others: it is found by halves and quarantined.
+    async fn give_up_on_one(
+        &self,
+        mut pending: Vec<Pending>,
+        error: &StoreError,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<Vec<Pending>, Stopped> {
+        if pending.len() > 1 {
+            let rest = pending.split_off(pending.len() / 2);
+            Box::pin(self.messages(pending, stop)).await?;
+            Box::pin(self.messages(rest, stop)).await?;
+            return Ok(Vec::new());
+        }
+        for one in pending {
+            self.quarantine(&[(one.ticket, error.to_string())], stop).await?;
+            self.pipeline.metrics.book(one.channel.facts.id.as_str(), Outcome::quarantined, 1);
+        }
+        Ok(Vec::new())
+    }
+
+    async fn reports(
+        &self,
+        channel: &ChannelId,
+        reports: Vec<DeliveryReport>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Result<(), Stopped> {
+        self.pipeline.metrics.delivery_reports(channel.as_str(), reports.len() as u64);
+        for report in reports {
+            let now = clock::now();
+            let store = &self.pipeline.store;
+            self.until_it_works(stop, || store.delivery_report(channel, &report.id, report.status, report.error.as_deref(), now))
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Fragments whose time is over go on.
+    async fn timers(&self, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+        let now = clock::now();
+        let due = match self.pipeline.store.due_senders(now, DUE).await {
+            Ok(due) => due,
+            // The next message or the next tick will tell.
+            Err(error) => {
+                self.store_is_away(&error);
+                return Ok(());
+            }
+        };
+        let mut rung = false;
+        for sender in due {
+            match self.flush(sender, now).await {
+                Ok(grown) => rung |= grown,
+                Err(error) => self.store_is_away(&error),
+            }
+        }
+        if rung {
+            self.until_it_works(stop, || self.pipeline.store.confirm()).await?;
+            self.pipeline.queue_bell.notify_waiters();
+            self.pipeline.outbox_bell.notify_one();
+        }
+        Ok(())
+    }
+
+    async fn flush(&self, key: SenderKey, now: Timestamp) -> Result<bool, StoreError> {
+        let Some(found) = self.pipeline.store.senders(&[key]).await?.into_iter().next() else { return Ok(false) };
+        let Ok(sender) = Sender::decode(&found.state.value) else { return Ok(false) };
+        let mut memory = Memory { version: found.version, sender };
+        let channels = self.pipeline.channels.borrow().clone();
+        let assembled = flush_due(&mut memory.sender, now);
+        let open = |channel: &ChannelId| channels.open(channel.as_str()).cloned();
+        let with_channel: Option<Vec<_>> =
+            assembled.into_iter().map(|one| open(&one.message.origin.channel).map(|channel| (channel, one))).collect();
+        // Fragments of a channel that is closed wait until it opens: nothing is written, and the store keeps them.
+        let Some(with_channel) = with_channel else { return Ok(false) };
+        let grown = !with_channel.is_empty();
+        let mut transitions = Vec::with_capacity(with_channel.len());
+        for (channel, one) in with_channel {
+            tracing::info!(channel.id = %channel.facts.id, "fragments go on at their deadline");
+            transitions.push(self.pipeline.flushed(one, &channel, &mut memory, now).transition);
+        }
+        if !grown {
+            // Nothing was due after all: the deadline is written anew.
+            transitions.push(self.pipeline.unchanged(key, &mut memory));
+        }
+        // A conflict says that somebody else was faster: the next tick looks again.
+        self.pipeline.store.settle(transitions).await?;
+        Ok(grown)
+    }
+
+    /// Repeats until the store has done it, or the gateway stops.
+    async fn until_it_works<T, F>(&self, stop: &mut watch::Receiver<bool>, mut work: impl FnMut() -> F) -> Result<T, Stopped>
+    where
+        F: Future<Output = Result<T, StoreError>>,
+    {
+        let mut wait = FIRST_WAIT;
+        loop {
+            match work().await {
+                Ok(value) => return Ok(value),
+                Err(error) => self.store_is_away(&error),
+            }
+            pause(&mut wait, stop).await?;
+        }
+    }
+
+    fn store_is_away(&self, error: &StoreError) {
+        if self.pipeline.metrics.store_up.set(0) != 0 {
+            tracing::error!(%error, "the store is away; receipts wait in the journal");
+        }
+    }
+}
+
+/// Waits a little, longer each time.
+async fn pause(wait: &mut Duration, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+    let until = Instant::now() + *wait;
+    *wait = (*wait * 2).min(LONGEST_WAIT);
+    tokio::select! {
+        () = tokio::time::sleep_until(until) => Ok(()),
+        _ = stop.wait_for(|stop| *stop) => Err(Stopped),
+    }
+}

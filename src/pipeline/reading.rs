@@ -1,0 +1,260 @@
+//! Reading: receipts of the journal are parsed and normalised, in order, on a thread of their own.
+//!
+//! A filter that runs cannot be stopped from outside. Its thread is therefore watched: one that has spent 50 ms of processor
+//! time on one receipt is left behind, the receipt goes to the quarantine, and a new thread takes the rest. What counts is
+//! the thread's processor time: on a busy machine a good message that only waits for its turn must not be given up. With
+//! four threads left behind at once, receipts of the channels that caused it go to the quarantine unread, and the others
+//! go on.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
+
+use super::{BATCH, CHANNEL_CLOSED, Pipeline};
+use crate::{
+    adapter::Parsed,
+    channel::{Channel, ChannelSet, Slot},
+    journal::{Journalled, Tail, Ticket},
+    message::DeliveryReport,
+    normalise::{Normalised, normalise},
+    receipt::ChannelId,
+};
+
+/// Processor time for all filters of one receipt (`channel-manifest.md` §4).
+const DEADLINE: Duration = Duration::from_millis(50);
+/// Wall time after which a thread is left behind whatever it did.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// Threads left behind at once before the channels that caused it have to wait.
+const MOST_LEFT_BEHIND: usize = 4;
+
+/// A receipt, read.
+#[derive(Debug)]
+pub struct Read {
+    pub ticket: Ticket,
+    pub channel: ChannelId,
+    pub outcome: Outcome,
+}
+
+/// What reading came to.
+#[derive(Debug)]
+pub enum Outcome {
+    Messages { channel: Arc<Channel>, messages: Vec<Normalised>, reports: Vec<DeliveryReport>, faults: Vec<String>, ignored: u32 },
+    /// Nothing of it could be read now.
+    Unread { reason: String },
+}
+
+/// The task that reads.
+#[derive(Debug)]
+pub struct Reader {
+    pub pipeline: Pipeline,
+    /// Threads that still run behind us.
+    pub left_behind: Arc<AtomicUsize>,
+}
+
+/// The receipts that a thread takes one by one. Everything that both sides decide is behind one lock: a receipt is either
+/// read by the thread or given up by the watcher, never both and never neither.
+#[derive(Debug)]
+struct Work(Mutex<Desk>);
+
+#[derive(Debug)]
+struct Desk {
+    waiting: VecDeque<(Journalled, Arc<Channel>)>,
+    current: Option<(Ticket, ChannelId)>,
+    is_abandoned: bool,
+    /// Of the kernel.
+    thread: Option<u32>,
+}
+
+/// What the watcher sees next.
+enum Seen {
+    Result(Read),
+    Overrun,
+    /// The thread ended: it panicked.
+    Died,
+}
+
+impl Reader {
+    /// Reads until the journal ends or nobody listens any more.
+    pub async fn run(self, mut tail: Tail, batches: mpsc::Sender<Vec<Read>>) {
+        let mut slow_channels = BTreeSet::new();
+        loop {
+            let receipts = match tail.next(BATCH).await {
+                Ok(Some(receipts)) => receipts,
+                Ok(None) => return,
+                Err(error) => {
+                    tracing::error!(%error, "the journal cannot be read; trying again in a second");
+                    sleep(Duration::from_secs(1)).await;
+                    continue;
+                }
+            };
+            let channels = self.pipeline.channels.borrow().clone();
+            let batch = self.read(receipts, &channels, &mut slow_channels).await;
+            if batches.send(batch).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn read(&self, receipts: Vec<Journalled>, channels: &ChannelSet, slow: &mut BTreeSet<ChannelId>) -> Vec<Read> {
+        let mut read: Vec<Read> = Vec::with_capacity(receipts.len());
+        let mut waiting = VecDeque::with_capacity(receipts.len());
+        if self.left_behind.load(Ordering::Relaxed) == 0 {
+            slow.clear();
+        }
+        for journalled in receipts {
+            let (ticket, channel) = (journalled.ticket(), journalled.receipt().channel.clone());
+            let reason = match channels.slot(channel.as_str()) {
+                Some(Slot::Open(open)) if !self.has_to_wait(&channel, slow) => {
+                    waiting.push_back((journalled, open.clone()));
+                    continue;
+                }
+                Some(Slot::Open(_)) => "mappings of this channel run too long",
+                _ => CHANNEL_CLOSED,
+            };
+            read.push(Read { ticket, channel, outcome: Outcome::Unread { reason: reason.to_owned() } });
+        }
+        while !waiting.is_empty() {
+            waiting = self.read_on_a_thread(waiting, &mut read, slow).await;
+        }
+        read.sort_by_key(|read| read.ticket.sequence);
+        read
+    }
+
+    fn has_to_wait(&self, channel: &ChannelId, slow: &BTreeSet<ChannelId>) -> bool {
+        slow.contains(channel) && self.left_behind.load(Ordering::Relaxed) >= MOST_LEFT_BEHIND
+    }
+
+    /// Hands everything to a thread and collects; returns what is left when the thread had to be left behind.
+    async fn read_on_a_thread(
+        &self,
+        waiting: VecDeque<(Journalled, Arc<Channel>)>,
+        read: &mut Vec<Read>,
+        slow: &mut BTreeSet<ChannelId>,
+    ) -> VecDeque<(Journalled, Arc<Channel>)> {
+        let mut expected = waiting.len();
+        let desk = Desk { waiting, current: None, is_abandoned: false, thread: None };
+        let work = Arc::new(Work(Mutex::new(desk)));
+        // Never more than the batch waits in it.
+        let (sender, mut results) = mpsc::unbounded_channel();
+        let (thread_work, left_behind) = (work.clone(), self.left_behind.clone());
+        tokio::task::spawn_blocking(move || thread_work.run(&sender, &left_behind));
+        while expected > 0 {
+            let reason = match watched(&mut results, &work).await {
+                Seen::Result(result) => {
+                    read.push(result);
+                    expected -= 1;
+                    continue;
+                }
+                Seen::Overrun => {
+                    self.left_behind.fetch_add(1, Ordering::Relaxed);
+                    "the manifest's filters ran over 50 ms"
+                }
+                Seen::Died => "reading it failed inside the gateway; please report this",
+            };
+            let (left, given_up) = work.abandon();
+            while let Ok(result) = results.try_recv() {
+                read.push(result);
+            }
+            if let Some((ticket, channel)) = given_up {
+                self.give_up(ticket, channel, reason, read, slow);
+            }
+            return left;
+        }
+        VecDeque::new()
+    }
+
+    fn give_up(
+        &self,
+        ticket: Ticket,
+        channel: ChannelId,
+        reason: &str,
+        read: &mut Vec<Read>,
+        slow: &mut BTreeSet<ChannelId>,
+    ) {
+        self.pipeline.metrics.mapping_overruns.inc();
+        tracing::error!(channel.id = %channel, receipt.id = %ticket.receipt, reason, "a receipt is quarantined");
+        slow.insert(channel.clone());
+        read.push(Read { ticket, channel, outcome: Outcome::Unread { reason: reason.to_owned() } });
+    }
+}
+
+/// Waits for the next result, and watches the thread meanwhile.
+async fn watched(results: &mut mpsc::UnboundedReceiver<Read>, work: &Work) -> Seen {
+    let mut used_before = None;
+    for _ in 0..PATIENCE.as_millis() / DEADLINE.as_millis() {
+        match timeout(DEADLINE, results.recv()).await {
+            Ok(Some(result)) => return Seen::Result(result),
+            Ok(None) => return Seen::Died,
+            Err(_) => {}
+        }
+        // A thread that has not begun waits for a place in the pool, not in a filter.
+        let Some(used) = work.desk().thread.and_then(processor_time) else { continue };
+        if used.saturating_sub(*used_before.get_or_insert(used)) >= DEADLINE {
+            return Seen::Overrun;
+        }
+    }
+    Seen::Overrun
+}
+
+/// Processor time that a thread of ours has used. Linux: `/proc/self/task/<tid>/schedstat`, nanoseconds.
+fn processor_time(thread: u32) -> Option<Duration> {
+    let text = std::fs::read_to_string(format!("/proc/self/task/{thread}/schedstat")).ok()?;
+    text.split(' ').next()?.parse().ok().map(Duration::from_nanos)
+}
+
+impl Work {
+    /// A desk stays whole when a thread panics: nothing is changed half under the lock.
+    fn desk(&self) -> MutexGuard<'_, Desk> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes back what was not begun, and tells what was.
+    fn abandon(&self) -> (VecDeque<(Journalled, Arc<Channel>)>, Option<(Ticket, ChannelId)>) {
+        let mut desk = self.desk();
+        desk.is_abandoned = true;
+        (std::mem::take(&mut desk.waiting), desk.current.take())
+    }
+
+    fn run(&self, results: &mpsc::UnboundedSender<Read>, left_behind: &AtomicUsize) {
+        let id = std::fs::read_link("/proc/thread-self").ok();
+        self.desk().thread = id.as_deref().and_then(|path| path.file_name()?.to_str()?.parse().ok());
+        while let Some((journalled, channel)) = self.begin() {
+            let read = read_one(journalled, channel);
+            let mut desk = self.desk();
+            if desk.is_abandoned {
+                left_behind.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+            desk.current = None;
+            // Nobody listens only when the gateway stops.
+            let _ = results.send(read);
+        }
+    }
+
+    fn begin(&self) -> Option<(Journalled, Arc<Channel>)> {
+        let mut desk = self.desk();
+        let next = desk.waiting.pop_front().filter(|_| !desk.is_abandoned)?;
+        desk.current = Some((next.0.ticket(), next.0.receipt().channel.clone()));
+        Some(next)
+    }
+}
+
+/// Parsed and normalised.
+fn read_one(journalled: Journalled, channel: Arc<Channel>) -> Read {
+    let ticket = journalled.ticket();
+    let Parsed { origin, messages, reports, faults, ignored, .. } = channel.engine.parse(journalled, &channel.surroundings());
+    let messages = messages.into_iter().map(|(place, message)| normalise(&origin, place, message, &channel.facts)).collect();
+    let faults = faults.into_iter().map(|fault| fault.to_string()).collect();
+    let id = channel.facts.id.clone();
+    Read { ticket, channel: id, outcome: Outcome::Messages { channel, messages, reports, faults, ignored } }
+}
