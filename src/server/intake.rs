@@ -1,152 +1,233 @@
-//! The door for providers: `/in/{channel}` and `/in/{channel}/{endpoint}`.
-//!
-//! Size, time and header limits first, then the channel by its URL, then the pipeline. An unknown channel, a wrong
-//! method and a failed verification get one constant answer, so that channel ids cannot be guessed out.
+//! Intake: `/in/{channel}`. Size and time limits, the channel by URL, verification, the journal, and then, only then, the
+//! reply. An unknown channel answers exactly as a failed verification does.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    sync::Arc,
-    time::Instant,
-};
+use std::{net::IpAddr, sync::Arc, time::{Duration, Instant}};
 
 use axum::{
     body::Body,
-    extract::{ConnectInfo, Path, Request, State},
-    http::{HeaderValue, StatusCode, header},
+    extract::{Path, Request as HttpRequest, State},
+    http::{HeaderMap, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use tracing::{info, warn};
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt as _;
 
-use super::{
-    listen::{BodyError, read_body},
-    proxies::TrustedProxies,
-};
+use super::{App, Peer};
 use crate::{
-    channel::{Channel, Door},
-    pipeline::{Incoming, Pipeline, Reply},
-    receipt::{self, ChannelId},
+    adapter::webhook::Answer,
+    channel::{Channel, Slot},
+    clock,
+    config::{ReplyAfter, remote_address},
+    journal::Durable,
+    receipt::{Receipt, ReceiptId, Request, VerdictResult},
+    signature::Refused,
     telemetry::Outcome,
 };
 
-/// What is read of a request to a channel that does not exist, before it is refused.
-const UNKNOWN_BODY: usize = 1024 * 1024;
-/// The one body of every refusal.
-const REFUSED: &str = "refused\n";
-/// Seconds after which a provider may come again when the journal could not take its request.
-const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
+/// How long the reply waits for the store with `reply_after = "queue"`.
+const QUEUE_PATIENCE: Duration = Duration::from_millis(500);
+/// A body has to come at this pace at least, after its first seconds.
+const SLOWEST_BYTES_PER_SECOND: u64 = 1024;
 
-/// What the door needs.
-#[derive(Clone, Debug)]
-pub struct Intake {
-    pub pipeline: Arc<Pipeline>,
-    pub proxies: Arc<TrustedProxies>,
+pub async fn main(State(app): State<Arc<App>>, Path(channel): Path<String>, request: HttpRequest) -> Response {
+    receive(&app, &channel, "main", request).await
 }
 
-/// `/in/{channel}`
-pub async fn main_endpoint(
-    State(intake): State<Intake>,
-    Path(channel): Path<String>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
-) -> Response {
-    intake.receive(&channel, "main", peer.ip(), request).await
-}
-
-/// `/in/{channel}/{endpoint}`
-pub async fn named_endpoint(
-    State(intake): State<Intake>,
+pub async fn endpoint(
+    State(app): State<Arc<App>>,
     Path((channel, endpoint)): Path<(String, String)>,
-    ConnectInfo(peer): ConnectInfo<SocketAddr>,
-    request: Request,
+    request: HttpRequest,
 ) -> Response {
-    intake.receive(&channel, &endpoint, peer.ip(), request).await
+    receive(&app, &channel, &endpoint, request).await
 }
 
-impl Intake {
-    async fn receive(&self, channel: &str, endpoint: &str, peer: IpAddr, request: Request) -> Response {
-        let begin = Instant::now();
-        let door = ChannelId::new(channel).ok().and_then(|id| self.pipeline.registry.snapshot().find(&id).cloned());
-        let channel = match door {
-            Some(Door::Open(channel)) => channel,
-            Some(Door::Closed { reason }) => {
-                info!(channel.id = channel, reason, "a request came to a channel that is closed");
-                return later();
-            }
-            None => return refuse_unknown(request).await,
-        };
-        if !channel.manifest.takes(request.method().as_str(), content_type(&request)) {
-            info!(channel.id = %channel.id, "a request has a method or content type that the manifest does not take");
-            self.pipeline.metrics.book(channel.id.as_str(), Outcome::refused, 1);
-            return refused();
-        }
-        let response = match self.read(&channel, endpoint, peer, request).await {
-            Ok(incoming) => self.reply(&channel, incoming).await,
-            Err(error) => {
-                self.pipeline.metrics.book(channel.id.as_str(), Outcome::refused, 1);
-                (error.status(), error.to_string()).into_response()
-            }
-        };
-        self.pipeline.metrics.replied(begin.elapsed());
-        response
-    }
-
-    async fn read(&self, channel: &Channel, endpoint: &str, peer: IpAddr, request: Request) -> Result<Incoming, BodyError> {
-        let (parts, body) = request.into_parts();
-        let target = parts.uri.path_and_query().map_or("/", axum::http::uri::PathAndQuery::as_str).to_owned();
-        let headers: Vec<(String, Vec<u8>)> =
-            parts.headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect();
-        let remote = self.proxies.remote(peer, &parts.headers);
-        let declared = parts.headers.get(header::CONTENT_LENGTH);
-        let body = read_body(declared, body, channel.max_body()).await?;
-        let request = receipt::Request { method: parts.method.as_str().to_owned(), target, headers, body };
-        Ok(Incoming::new(endpoint, Some(remote), request))
-    }
-
-    async fn reply(&self, channel: &Channel, incoming: Incoming) -> Response {
-        match self.pipeline.accept(channel, incoming).await {
-            Reply::Answer(answer) => {
-                let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
-                let mut response = (status, answer.body).into_response();
-                response.headers_mut().remove(header::CONTENT_TYPE);
-                if let Some(Ok(content_type)) = answer.content_type.as_deref().map(HeaderValue::from_str) {
-                    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
-                    let nosniff = HeaderValue::from_static("nosniff");
-                    response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
-                }
-                response
-            }
-            Reply::Refused => refused(),
-            Reply::Later => later(),
-        }
-    }
-}
-
-fn content_type(request: &Request<Body>) -> Option<&str> {
-    request.headers().get(header::CONTENT_TYPE)?.to_str().ok()
-}
-
-/// Reads the body as for a channel that exists, and hashes it as a signature check would: the time tells nothing.
-async fn refuse_unknown(request: Request) -> Response {
-    let (parts, body) = request.into_parts();
-    match read_body(parts.headers.get(header::CONTENT_LENGTH), body, UNKNOWN_BODY).await {
-        Ok(body) => {
-            let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, b"no channel");
-            std::hint::black_box(ring::hmac::sign(&key, &body));
-            refused()
-        }
-        Err(error) => {
-            warn!(%error, "a request to an unknown channel was cut off");
-            (error.status(), error.to_string()).into_response()
-        }
-    }
-}
-
+/// The constant answer to everything that is not let in.
 fn refused() -> Response {
-    (StatusCode::UNAUTHORIZED, REFUSED).into_response()
+    (StatusCode::UNAUTHORIZED, "refused\n").into_response()
 }
 
-fn later() -> Response {
-    let mut response = (StatusCode::SERVICE_UNAVAILABLE, "come again\n").into_response();
-    response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+fn come_again(why: &'static str) -> Response {
+    (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, HeaderValue::from_static("5"))], why).into_response()
+}
+
+async fn receive(app: &Arc<App>, channel: &str, endpoint: &str, request: HttpRequest) -> Response {
+    let slot = app.channels.borrow().slot(channel).cloned();
+    let channel = match slot {
+        Some(Slot::Open(channel)) => channel,
+        Some(Slot::Closed { .. }) => return come_again("the channel is closed\n"),
+        None => return refused(),
+    };
+    // A channel that shares another's URL has none of its own.
+    if !channel.enabled || channel.receiver.is_some() {
+        return refused();
+    }
+    match take(app, &channel, endpoint, request).await {
+        Ok(response) => response,
+        Err(refusal) => {
+            app.metrics.book(channel.facts.id.as_str(), Outcome::refused, 1);
+            refusal
+        }
+    }
+}
+
+/// Takes one request in; the error is a refusal that is counted.
+async fn take(app: &Arc<App>, channel: &Arc<Channel>, endpoint: &str, http: HttpRequest) -> Result<Response, Response> {
+    let (parts, body) = http.into_parts();
+    if !channel.engine.takes(parts.method.as_str(), content_type(&parts.headers)) {
+        return Err(refused());
+    }
+    let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
+    let body = read_body(body, &parts.headers, channel.max_body.as_usize(), app).await?;
+    let whole = Instant::now();
+    let remote = peer.map(|peer| remote(app, peer, &parts.headers));
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
+    let request = Request { method: parts.method.as_str().to_owned(), target, headers: raw_headers(&parts.headers), body };
+    let now = clock::now();
+    if let Some(response) = handshake(channel, endpoint, &request, remote, now)? {
+        return Ok(response);
+    }
+    let id = ReceiptId(clock::uuid7(now));
+    let facts = &channel.facts;
+    let endpoint = endpoint.to_owned();
+    let receipt =
+        Receipt { id, channel: facts.id.clone(), endpoint, received_at: now, remote, draw: clock::random(), request };
+    let answer = channel.engine.respond(&receipt, &channel.settings);
+    let verified = channel.verifier.verify(receipt, now).map_err(|error| refusal(channel, &error))?;
+    let nonce = verified.verdict().nonce.clone();
+    if let Some(nonce) = &nonce
+        && app.nonces.is_reused(facts.id.as_str(), nonce, now)
+    {
+        tracing::info!(channel.id = %facts.id, "refused: the nonce was used before with another body");
+        return Err(refused());
+    }
+    let durable = app.journal.append(verified).await.map_err(|error| {
+        tracing::error!(channel.id = %facts.id, %error, "a receipt was refused");
+        app.metrics.refused_full.inc();
+        come_again("try again later\n")
+    })?;
+    if let Some(nonce) = &nonce {
+        app.nonces.remember(facts.id.as_str(), nonce, now);
+    }
+    if app.resolved.config.reply_after == ReplyAfter::Queue {
+        let mut applied = app.applied.clone();
+        let sequence = durable.ticket().sequence;
+        // After the patience the journal's word is enough.
+        let _ = tokio::time::timeout(QUEUE_PATIENCE, applied.wait_for(|applied| *applied >= sequence)).await;
+    }
+    app.metrics.replied(whole.elapsed());
+    Ok(reply(&durable, answer))
+}
+
+/// A positive reply needs the journal's proof.
+fn reply(_durable: &Durable, answer: Answer) -> Response {
+    respond(answer)
+}
+
+fn respond(answer: Answer) -> Response {
+    let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK);
+    let mut response = (status, answer.body).into_response();
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    if let Some(value) = answer.content_type.and_then(|text| HeaderValue::try_from(text).ok()) {
+        headers.insert(header::CONTENT_TYPE, value);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
+}
+
+fn refusal(channel: &Channel, error: &Refused) -> Response {
+    tracing::info!(channel.id = %channel.facts.id, reason = %error, "a request was refused");
+    match error {
+        Refused::Unverified(_) => refused(),
+        Refused::Later(_) => come_again("try again later\n"),
+    }
+}
+
+/// The answer of a handshake, if the request is one; nothing is journalled.
+fn handshake(
+    channel: &Channel,
+    endpoint: &str,
+    request: &Request,
+    remote: Option<IpAddr>,
+    now: jiff::Timestamp,
+) -> Result<Option<Response>, Response> {
+    let Some(handshake) = channel.engine.handshake(endpoint, request, now, &channel.surroundings()) else {
+        return Ok(None);
+    };
+    if handshake.signed && channel.verifier.check(request, remote, now).result == VerdictResult::Fail {
+        return Err(refused());
+    }
+    Ok(Some(respond(handshake.answer)))
+}
+
+fn content_type(headers: &HeaderMap) -> &str {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+}
+
+fn raw_headers(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
+    headers.iter().map(|(name, value)| (name.as_str().to_owned(), value.as_bytes().to_vec())).collect()
+}
+
+fn remote(app: &App, peer: IpAddr, headers: &HeaderMap) -> IpAddr {
+    let trusted = &app.resolved.trusted_proxies;
+    if trusted.is_empty() {
+        return peer.to_canonical();
+    }
+    let forwarded: Vec<_> = headers.get_all("x-forwarded-for").iter().filter_map(|value| value.to_str().ok()).collect();
+    remote_address(peer.to_canonical(), &forwarded, trusted)
+}
+
+/// The whole body: 413 before a byte is read where the length is declared, 408 when it does not come.
+async fn read_body(body: Body, headers: &HeaderMap, limit: usize, app: &App) -> Result<Bytes, Response> {
+    let too_large = || (StatusCode::PAYLOAD_TOO_LARGE, "too large\n").into_response();
+    let declared = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let timeout = app.resolved.config.server.body_timeout.duration();
+    let reading = collect(body, declared.unwrap_or(0), limit, timeout);
+    match tokio::time::timeout(timeout, reading).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(Unread::TooLarge)) => Err(too_large()),
+        Ok(Err(Unread::Broken)) => Err((StatusCode::BAD_REQUEST, "the body broke off\n").into_response()),
+        Ok(Err(Unread::TooSlow)) | Err(_) => Err((StatusCode::REQUEST_TIMEOUT, "too slow\n").into_response()),
+    }
+}
+
+enum Unread {
+    TooLarge,
+    TooSlow,
+    Broken,
+}
+
+async fn collect(mut body: Body, declared: usize, limit: usize, patience: Duration) -> Result<Bytes, Unread> {
+    let (begin, grace) = (Instant::now(), patience / 6);
+    // Most bodies come in one frame, which is passed on without a copy.
+    let mut first = Bytes::new();
+    let mut rest = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame.map_err(|_| Unread::Broken)?.into_data() else { continue };
+        if first.len() + rest.len() + data.len() > limit {
+            return Err(Unread::TooLarge);
+        }
+        if first.is_empty() {
+            first = data;
+            continue;
+        }
+        if rest.is_empty() {
+            rest.reserve(declared.min(limit));
+        }
+        rest.extend_from_slice(&data);
+        let took = begin.elapsed();
+        if took > grace && ((first.len() + rest.len()) as u64) < took.as_secs() * SLOWEST_BYTES_PER_SECOND {
+            return Err(Unread::TooSlow);
+        }
+    }
+    if rest.is_empty() {
+        return Ok(first);
+    }
+    let mut whole = BytesMut::with_capacity(first.len() + rest.len());
+    whole.extend_from_slice(&first);
+    whole.extend_from_slice(&rest);
+    Ok(whole.freeze())
 }

@@ -1,0 +1,220 @@
+//! `/v1/complaints`: the core answers the citizen and tells how the case stands. It never needs an address.
+
+use std::sync::Arc;
+
+use axum::{
+    Json,
+    extract::{Path, State, rejection::JsonRejection},
+    http::StatusCode,
+};
+use jiff::Timestamp;
+use ring::digest;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{App, authority::Authority, problem::Problem, queues::body};
+use crate::{
+    clock,
+    complaint::{Medium, TrackingId, hex},
+    store::{ComplaintRecord, OutboxEntry, OutboxKind, StatusChange},
+};
+
+/// Most characters of one answer.
+const LONGEST_TEXT: usize = 4096;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReplyRequest {
+    text: String,
+    #[serde(default)]
+    attachments: Vec<serde_json::Value>,
+    idempotency_key: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct ReplyAccepted {
+    reply_id: String,
+    /// True when an answer with this key was accepted before; nothing is sent again.
+    repeated: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatusRequest {
+    status: String,
+    #[serde(default)]
+    note: Option<String>,
+    #[serde(default)]
+    notify: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct DeadAnswers {
+    answers: Vec<DeadAnswer>,
+}
+
+/// An answer that was given up on, without its words.
+#[derive(Debug, Serialize)]
+pub struct DeadAnswer {
+    id: String,
+    channel: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    complaint_id: Option<Uuid>,
+    attempts: u32,
+    created: Timestamp,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    failure: Option<String>,
+}
+
+/// By complaint id, or by the tracking id as people type it.
+async fn find(app: &App, id: &str) -> Result<ComplaintRecord, Problem> {
+    let found = if let Ok(id) = id.parse::<Uuid>() {
+        app.store.complaint(id).await?
+    } else if let Ok(id) = id.parse::<TrackingId>() {
+        app.store.complaint_by_tracking_id(&id).await?
+    } else {
+        return Err(Problem::bad_request("write a complaint id (UUID) or a tracking id"));
+    };
+    found.ok_or_else(|| Problem::not_found("no complaint has this id"))
+}
+
+/// A queue's token reaches the complaints of its queue.
+async fn find_for(app: &App, id: &str, authority: &Authority) -> Result<ComplaintRecord, Problem> {
+    let record = find(app, id).await;
+    match record {
+        Ok(record) if authority.core_or_operator().is_ok() || authority.queue(&record.queue).is_ok() => Ok(record),
+        // Whoever may not see it learns nothing of its existence.
+        Ok(_) => Err(Problem::not_found("no complaint has this id")),
+        Err(problem) => Err(problem),
+    }
+}
+
+pub async fn show(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    authority: Authority,
+) -> Result<Json<ComplaintRecord>, Problem> {
+    find_for(&app, &id, &authority).await.map(Json)
+}
+
+pub async fn reply(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    authority: Authority,
+    request: Result<Json<ReplyRequest>, JsonRejection>,
+) -> Result<(StatusCode, Json<ReplyAccepted>), Problem> {
+    let record = find_for(&app, &id, &authority).await?;
+    let request = body(request)?;
+    if request.text.trim().is_empty() || request.text.chars().count() > LONGEST_TEXT {
+        return Err(Problem::bad_request(format!("text: write 1 to {LONGEST_TEXT} characters")));
+    }
+    if !request.attachments.is_empty() {
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "attachments: this channel sends text only"));
+    }
+    if request.idempotency_key.is_empty() || request.idempotency_key.len() > 200 {
+        return Err(Problem::bad_request("idempotency_key: write 1 to 200 bytes, the same when you repeat the request"));
+    }
+    let cause = format!("reply\n{}\n{}", record.complaint_id, request.idempotency_key);
+    send(&app, &record, &cause, OutboxKind::Reply, request.text).await
+}
+
+async fn send(
+    app: &App,
+    record: &ComplaintRecord,
+    cause: &str,
+    kind: OutboxKind,
+    text: String,
+) -> Result<(StatusCode, Json<ReplyAccepted>), Problem> {
+    if !record.replyable {
+        return Err(Problem::new(StatusCode::CONFLICT, "this reporter cannot be answered: see reply.capabilities of the complaint"));
+    }
+    let now = clock::now();
+    let id = hex(&digest::digest(&digest::SHA256, cause.as_bytes()).as_ref()[..16]);
+    let entry = OutboxEntry {
+        id: id.clone(),
+        kind,
+        channel: record.channel.clone(),
+        reporter_ref: record.reporter_ref.clone(),
+        complaint_id: Some(record.complaint_id),
+        text,
+        language: record.language.clone(),
+        attempts: 0,
+        due: now,
+        created: now,
+        external_id: None,
+        status: None,
+        failure: None,
+    };
+    let added = app.store.outbox_add(entry).await?;
+    app.outbox_bell.notify_one();
+    Ok((StatusCode::ACCEPTED, Json(ReplyAccepted { reply_id: id, repeated: !added })))
+}
+
+pub async fn status(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+    authority: Authority,
+    request: Result<Json<StatusRequest>, JsonRejection>,
+) -> Result<StatusCode, Problem> {
+    let record = find_for(&app, &id, &authority).await?;
+    let request = body(request)?;
+    let known = app.rules.locales.status_label(&request.status, "en").is_some();
+    if !known {
+        let detail = format!("status `{}` is not one of: {}", cut(&request.status), app.rules.locales.statuses().join(", "));
+        return Err(Problem::bad_request(detail));
+    }
+    if request.note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_TEXT) {
+        return Err(Problem::bad_request(format!("note: at most {LONGEST_TEXT} characters")));
+    }
+    let now = clock::now();
+    let change = StatusChange { status: request.status.clone(), note: request.note.clone(), at: now };
+    app.store.add_status(record.complaint_id, change).await?;
+    if request.notify && record.replyable {
+        let text = notice(&app, &record, &request, now);
+        let cause = format!("status\n{}\n{}\n{now}", record.complaint_id, request.status);
+        send(&app, &record, &cause, OutboxKind::Reply, text).await?;
+    }
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The words in which a citizen reads the new status.
+fn notice(app: &App, record: &ComplaintRecord, request: &StatusRequest, now: Timestamp) -> String {
+    let channels = app.channels.borrow();
+    let is_sms = channels.open(record.channel.as_str()).is_none_or(|channel| channel.facts.medium == Medium::Sms);
+    let message = if is_sms { "sms.status" } else { "chat.status" };
+    let locales = &app.rules.locales;
+    let label = locales.status_label(&request.status, &record.language).unwrap_or_default();
+    let date = now.to_zoned(app.gateway.timezone.clone()).strftime("%d-%m-%Y").to_string();
+    let arguments = [
+        ("id", record.tracking_id.to_string()),
+        ("status", label),
+        ("date", date),
+        ("agency", app.gateway.organisation.clone()),
+        ("note", request.note.clone().unwrap_or_default()),
+    ];
+    let mut text = locales.text(message, &record.language, &arguments);
+    if let Some(note) = request.note.as_deref().filter(|note| !note.is_empty()) {
+        text.push('\n');
+        text.push_str(note);
+    }
+    text
+}
+
+fn cut(text: &str) -> String {
+    text.chars().filter(|letter| !letter.is_control()).take(40).collect()
+}
+
+/// Answers that were given up on.
+pub async fn dead_answers(State(app): State<Arc<App>>, authority: Authority) -> Result<Json<DeadAnswers>, Problem> {
+    authority.core_or_operator()?;
+    let answers = app.store.outbox_dead(1000).await?;
+    let answers = answers.into_iter().map(|entry| DeadAnswer {
+        id: entry.id,
+        channel: entry.channel.to_string(),
+        complaint_id: entry.complaint_id,
+        attempts: entry.attempts,
+        created: entry.created,
+        failure: entry.failure,
+    });
+    Ok(Json(DeadAnswers { answers: answers.collect() }))
+}
