@@ -1,0 +1,90 @@
+//! Asks a running gateway, at the address and with the token of the configuration.
+
+use secrecy::ExposeSecret as _;
+use serde_json::Value;
+
+use crate::{
+    adapter::webhook::send::{Outgoing, Response},
+    config::{self, Resolved},
+    http::Client,
+};
+
+use super::{Ending, output};
+
+/// A connection to the gateway that the configuration names.
+#[derive(Debug)]
+pub struct Gateway {
+    runtime: tokio::runtime::Runtime,
+    client: Client,
+    base: String,
+    token: Option<secrecy::SecretString>,
+}
+
+/// The configuration, or its mistakes on standard error.
+pub fn configuration() -> Result<Resolved, Ending> {
+    config::load(&config::config_dir(), &config::environment).map_err(|mistakes| {
+        output::diagnostics(&mistakes, false);
+        Ending::Failed
+    })
+}
+
+impl Gateway {
+    pub fn connect() -> Result<Self, Ending> {
+        let resolved = configuration()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let mut listen = resolved.config.listen;
+        if listen.ip().is_unspecified() {
+            // Listening everywhere is listening here too.
+            listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+        }
+        let token = resolved.tokens.into_iter().next().map(|token| token.value);
+        Ok(Self { runtime, client: Client::new()?, base: format!("http://{listen}"), token })
+    }
+
+    pub fn get(&self, path: &str) -> Result<Value, Ending> {
+        self.request("GET", path, None)
+    }
+
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value, Ending> {
+        self.request("POST", path, Some(body))
+    }
+
+    fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Ending> {
+        let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
+        if let Some(token) = &self.token {
+            headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose_secret())));
+        }
+        if body.is_some() {
+            headers.push(("content-type".to_owned(), "application/json".to_owned()));
+        }
+        let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
+        let outgoing = Outgoing { method: method.to_owned(), url: format!("{}{path}", self.base), headers, body };
+        let answer = self.runtime.block_on(self.client.send_local(outgoing));
+        let answer = answer.map_err(|error| {
+            let hint = "is `loket serve` running with this configuration?";
+            Ending::Error(anyhow::anyhow!("no gateway answers at {}: {error}; {hint}", self.base))
+        })?;
+        read(&answer)
+    }
+}
+
+/// The document of a good answer, or the words of a problem document.
+fn read(answer: &Response) -> Result<Value, Ending> {
+    let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
+    if (200..300).contains(&answer.status) {
+        return Ok(document);
+    }
+    let detail = document["detail"].as_str().unwrap_or("no reason given");
+    Err(Ending::Error(anyhow::anyhow!("the gateway answers {}: {detail}", answer.status)))
+}
+
+/// A segment of a path: ids that people type may hold anything.
+pub fn segment(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+        out
+    })
+}

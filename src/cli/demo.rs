@@ -1,0 +1,38 @@
+//! `loket demo`.
+
+use std::net::SocketAddr;
+
+use super::{Ending, output, serve::ending};
+use crate::{demo, telemetry};
+
+/// Starts the invented world, tells what happens, and leaves the page open until Ctrl-C unless `once`.
+pub fn run(once: bool, listen: SocketAddr) -> Result<(), Ending> {
+    telemetry::start_log("warn");
+    let folder = demo::folder();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let told = runtime.block_on(async {
+        let demo = demo::start(&folder, listen).await.map_err(ending)?;
+        output::line("Loket runs, with an invented SMS provider beside it. Nothing leaves this machine.");
+        demo.tell(story).await?;
+        output::line(&format!("\nWrite one yourself, and look into the queues: http://{}/", demo.page));
+        output::line(&format!("The gateway's own interface:                   http://{}/docs", demo.gateway.address));
+        if !once {
+            output::line("Ctrl-C ends the demonstration; its temporary folder goes with it.");
+            tokio::signal::ctrl_c().await?;
+        }
+        demo.gateway.stop().await;
+        Ok(())
+    });
+    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    // It was ours alone; what cannot be deleted is the system's to clean up.
+    let _ = std::fs::remove_dir_all(&folder);
+    told
+}
+
+fn story(story: &demo::Story) {
+    let demo::Story { from, text, status, tracking_id, queue, answer } = story;
+    output::line(&format!("\n  {from} texts    {text}"));
+    output::line(&format!("  provider is told  {status}, once the receipt is on the disk"));
+    output::line(&format!("  queue `{queue}`  complaint {tracking_id}"));
+    output::line(&format!("  {from} reads    {answer}"));
+}

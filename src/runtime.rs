@@ -1,0 +1,299 @@
+//! A running gateway: opens everything in the right order, wires it, and stops it in the reverse order.
+
+use std::{
+    net::SocketAddr,
+    sync::Arc,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use ring::hmac;
+use tokio::{
+    net::TcpListener,
+    sync::{Notify, watch},
+    task::JoinHandle,
+};
+
+use crate::{
+    agencies::Agencies,
+    channel::{ChannelSet, Slot, load::Defaults, reload},
+    clock, config,
+    config::Resolved,
+    diagnostic::Diagnostic,
+    gateway::Gateway,
+    http::Client,
+    journal::{Journal, JournalOptions},
+    locale::Locales,
+    outbox::Outbox,
+    pipeline::{Pipeline, Rules},
+    route::Routing,
+    server::{self, App},
+    signature::replay::ReplayMemory,
+    store::{Store, StoreLimits, embedded::Embedded},
+    telemetry::Metrics,
+    vault::Vault,
+};
+
+/// How often the journal is swept for receipts past their retention.
+const SWEEP: Duration = Duration::from_secs(600);
+
+/// A gateway that runs in this process.
+#[derive(Debug)]
+pub struct Running {
+    pub address: SocketAddr,
+    pub app: Arc<App>,
+    stop: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    pipeline: JoinHandle<()>,
+    outbox: JoinHandle<()>,
+    others: Vec<JoinHandle<()>>,
+}
+
+/// What keeps a gateway from starting.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Mistakes in files, to be shown as the compiler shows them.
+    #[error("{} mistakes in the configuration", .0.len())]
+    Mistakes(Vec<Diagnostic>),
+    #[error(transparent)]
+    Other(#[from] anyhow::Error),
+}
+
+/// Does a channel that cannot be opened keep the gateway from starting?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Strictness {
+    /// The others serve.
+    Lenient,
+    /// `serve --strict`
+    Strict,
+}
+
+/// The rules that operators write. All mistakes at once.
+pub fn load_rules(resolved: &Resolved) -> Result<Rules, Vec<Diagnostic>> {
+    let folder = &resolved.config_dir;
+    let mut mistakes = Vec::new();
+    let agencies = Agencies::load(folder).unwrap_or_else(|found| {
+        mistakes.extend(found);
+        Agencies::default()
+    });
+    let routing = Routing::load(folder, &agencies).map_err(|found| mistakes.extend(found)).ok();
+    let locales = Locales::load(&folder.join("locales")).map_err(|found| mistakes.extend(found)).ok();
+    match (routing, locales) {
+        (Some(routing), Some(locales)) if mistakes.is_empty() => Ok(Rules { agencies, routing, locales }),
+        _ => Err(mistakes),
+    }
+}
+
+/// What channels inherit from the gateway.
+pub fn channel_defaults(resolved: &Resolved) -> Defaults {
+    Defaults {
+        public_url: resolved.config.public_url.clone(),
+        country: resolved.config.gateway.country.clone(),
+        timezone: resolved.timezone.clone(),
+        language: resolved.config.gateway.language.clone(),
+        config_dir: resolved.config_dir.clone(),
+    }
+}
+
+/// The folders of manifests and channels.
+pub fn channel_folders(resolved: &Resolved) -> reload::Folders {
+    reload::Folders {
+        manifests: resolved.config.channels_dir.clone(),
+        channels: resolved.config_dir.join("channels"),
+    }
+}
+
+/// Opens journal, store and channels, and serves on `listener`.
+pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strictness) -> Result<Running, StartError> {
+    let rules = load_rules(&resolved).map_err(StartError::Mistakes)?;
+    let folders = channel_folders(&resolved);
+    let set = reload::load_once(&folders, &channel_defaults(&resolved), &config::environment);
+    report(&set);
+    if strictness == Strictness::Strict {
+        let closed: Vec<_> = set.slots.values().flat_map(reasons).collect();
+        if !closed.is_empty() {
+            return Err(StartError::Mistakes(closed));
+        }
+    }
+    let data = resolved.config.data_dir.clone();
+    let options = JournalOptions {
+        folder: data.join("journal"),
+        max_bytes: resolved.config.journal.max_size,
+        retention: resolved.config.retention.raw,
+        key: resolved.journal_key.clone(),
+    };
+    create_private(&data)?;
+    let (journal, tail) = Journal::open(options).context("the journal cannot be opened")?;
+    let limits = StoreLimits { max_attempts: resolved.config.queues.max_attempts };
+    let store = Embedded::open(&data.join("store"), limits).context("the store cannot be opened")?;
+    let store: Arc<dyn Store> = Arc::new(store);
+    let gateway = Arc::new(gateway(&resolved, &*store).await?);
+    let address = listener.local_addr().context("the address of the listener")?;
+    let (stop, stopped) = watch::channel(false);
+    let (set, channels) = watch::channel(Arc::new(set));
+    let (applied, applied_through) = watch::channel(0);
+    let app = Arc::new(App {
+        journal,
+        store,
+        channels,
+        gateway,
+        rules: Arc::new(rules),
+        vault: Arc::new(Vault::new(resolved.journal_key.clone())),
+        metrics: Arc::new(Metrics::default()),
+        nonces: Arc::new(ReplayMemory::default()),
+        outbox_bell: Arc::new(Notify::new()),
+        queue_bell: Arc::new(Notify::new()),
+        applied: applied_through,
+        stop: stopped.clone(),
+        resolved: Arc::new(resolved),
+    });
+    let pipeline = pipeline(&app, Arc::new(applied));
+    let outbox = Outbox {
+        store: app.store.clone(),
+        channels: app.channels.clone(),
+        vault: app.vault.clone(),
+        metrics: app.metrics.clone(),
+        client: Client::new().context("the HTTP client")?,
+        bell: app.outbox_bell.clone(),
+    };
+    let defaults = channel_defaults(&app.resolved);
+    let watching = reload::watch(folders, defaults, config::environment, set, stopped.clone());
+    Ok(Running {
+        address,
+        stop,
+        server: tokio::spawn(server::serve(listener, app.clone())),
+        pipeline: tokio::spawn(pipeline.run(tail, stopped.clone())),
+        outbox: tokio::spawn(outbox.run(stopped.clone())),
+        others: vec![
+            tokio::spawn(watching),
+            tokio::spawn(sweep(app.journal.clone(), stopped.clone())),
+            tokio::spawn(reopened(app.clone(), stopped)),
+        ],
+        app,
+    })
+}
+
+fn pipeline(app: &App, applied: Arc<watch::Sender<u64>>) -> Pipeline {
+    Pipeline {
+        journal: app.journal.clone(),
+        store: app.store.clone(),
+        channels: app.channels.clone(),
+        gateway: app.gateway.clone(),
+        rules: app.rules.clone(),
+        vault: app.vault.clone(),
+        metrics: app.metrics.clone(),
+        outbox_bell: app.outbox_bell.clone(),
+        queue_bell: app.queue_bell.clone(),
+        applied,
+    }
+}
+
+fn reasons(slot: &Slot) -> Vec<Diagnostic> {
+    match slot {
+        Slot::Open(_) => Vec::new(),
+        Slot::Closed { reasons } => reasons.to_vec(),
+    }
+}
+
+/// Says in the log what is open and what is not, and why.
+fn report(set: &ChannelSet) {
+    for (id, slot) in &set.slots {
+        match slot {
+            Slot::Open(_) => tracing::info!(channel.id = %id, "the channel is open"),
+            Slot::Closed { reasons } => {
+                for reason in reasons.iter() {
+                    tracing::error!(channel.id = %id, reason = %reason.one_line(), "the channel is closed: it answers 503");
+                }
+            }
+        }
+    }
+    for remark in &set.remarks {
+        tracing::warn!(remark = %remark.one_line(), "a remark on a channel or manifest");
+    }
+}
+
+/// The data folder belongs to the gateway alone.
+fn create_private(folder: &std::path::Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.with_context(|| format!("the data folder {} cannot be made", folder.display()))
+}
+
+async fn gateway(resolved: &Resolved, store: &dyn Store) -> anyhow::Result<Gateway> {
+    // Shared by all gateways of a store, so that a reporter keeps one ref; drawn once.
+    let key = store.constant("reporter-key", &clock::random::<32>()).await.context("the key of reporter refs")?;
+    let section = &resolved.config.gateway;
+    let privacy = &resolved.config.privacy;
+    Ok(Gateway {
+        name: section.name.clone(),
+        organisation: section.organisation.clone(),
+        public_url: resolved.config.public_url.clone(),
+        country: section.country.clone(),
+        timezone: resolved.timezone.clone(),
+        language: section.language.clone(),
+        privacy_url: privacy.notice_url.clone(),
+        notice_version: privacy.notice_version.clone(),
+        reporter_disclosure: privacy.reporter_disclosure,
+        content_disclosure: privacy.content_disclosure,
+        working_days: section.working_days,
+        reporter_key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+        raw_retention: resolved.config.retention.raw,
+        claim_window: resolved.config.retention.claims,
+    })
+}
+
+async fn sweep(journal: Journal, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let journal = journal.clone();
+        let swept = tokio::task::spawn_blocking(move || journal.expire(clock::now())).await;
+        match swept {
+            Ok(Ok(segments)) if segments > 0 => tracing::info!(segments, "raw receipts past their retention are deleted"),
+            Ok(Err(error)) => tracing::warn!(%error, "old receipts cannot be deleted"),
+            _ => {}
+        }
+    }
+}
+
+/// Receipts that waited because their channel was closed come back when it opens.
+async fn reopened(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let mut channels = app.channels.clone();
+    loop {
+        if let Ok(waiting) = app.journal.quarantined().await {
+            let set = channels.borrow_and_update().clone();
+            let opened = |id: &str| set.open(id).is_some();
+            let waiting = waiting.into_iter().filter(|entry| entry.reason == crate::pipeline::CHANNEL_CLOSED);
+            for entry in waiting.filter(|entry| opened(entry.channel.as_str())) {
+                if let Err(error) = app.journal.replay(entry.receipt).await {
+                    tracing::warn!(%error, receipt.id = %entry.receipt, "a receipt cannot be brought back");
+                }
+            }
+        }
+        tokio::select! {
+            changed = channels.changed() => if changed.is_err() { return },
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+impl Running {
+    /// Ends in order: no new requests, what is journalled applied, answers in flight recorded, journal closed.
+    pub async fn stop(self) {
+        let patience = self.app.resolved.config.server.stop_timeout.duration();
+        // Nobody listens only when all tasks have ended.
+        let _ = self.stop.send(true);
+        let _ = self.server.await;
+        self.app.journal.close().await;
+        for (task, name) in [(self.pipeline, "pipeline"), (self.outbox, "outbox")] {
+            if tokio::time::timeout(patience, task).await.is_err() {
+                tracing::warn!(task = name, "still busy at the end of stop_timeout; the journal keeps what is left");
+            }
+        }
+        for task in self.others {
+            task.abort();
+        }
+    }
+}
