@@ -7,19 +7,20 @@
 //! Each verb is one module and each arrow one type. The modules are listed in reading order; data goes one way, and
 //! a test reads the `use crate::` lines and fails on an arrow that goes back.
 
-// The model: plain values.
-pub mod units;
-pub mod diagnostic;
+// The model: plain values, and small tools with one meaning each.
 pub mod receipt;
 pub mod message;
 pub mod complaint;
 pub mod settings;
-pub mod clock;
-pub mod telemetry;
 pub mod gateway;
-pub mod phone;
+pub mod units;
+pub mod clock;
+pub mod diagnostic;
 pub mod secret;
 pub mod network;
+pub mod phone;
+pub mod gsm;
+pub mod telemetry;
 
 // Verified, journalled.
 pub mod signature;
@@ -30,12 +31,6 @@ pub mod mapping;
 pub mod adapter;
 pub mod channel;
 
-// What is handed to the pipeline: input and output that decide nothing.
-pub mod store;
-pub mod vault;
-pub mod http;
-pub mod outbox;
-
 // Normalised, assembled, conversed about, routed, acknowledged: pure stages.
 pub mod sender;
 pub mod locale;
@@ -45,3 +40,17 @@ pub mod assemble;
 pub mod converse;
 pub mod route;
 pub mod acknowledge;
+
+// What is handed to the pipeline: input and output that decide nothing.
+pub mod store;
+pub mod vault;
+pub mod http;
+pub mod outbox;
+
+// The order of the stages, and everything around it.
+pub mod config;
+pub mod pipeline;
+pub mod server;
+pub mod runtime;
+pub mod demo;
+pub mod cli;
