@@ -1,6 +1,40 @@
 //! Acknowledge: at most one answer a complaint, in the citizen's language, never to a machine or in a loop.
-use jiff::Timestamp;
-use crate::{channel::Channel, converse::Said, locale::Locales, sender::Sender, store::OutboxEntry};
+//!
+//! In: what is to be said, and about what. Out: an answer for the outbox, or nothing. It never quotes the citizen's
+//! words: a forged sender would make the gateway say them to somebody else. The id of an answer is derived from its
+//! cause, so that a replay gives the same answer and the store keeps one of them.
+
+use jiff::{SignedDuration, Timestamp};
+use ring::digest;
+
+use crate::{
+    complaint::hex,
+    converse::Said,
+    gsm,
+    locale::Locales,
+    receipt::ChannelId,
+    store::{OutboxEntry, OutboxKind},
+};
+
+/// A number that gets more answers than [`LOOP_ANSWERS`] within this time talks to us as a machine does.
+pub const LOOP_WINDOW: SignedDuration = SignedDuration::from_mins(5);
+/// Answers to one sender within [`LOOP_WINDOW`].
+pub const LOOP_ANSWERS: usize = 3;
+
+/// Answers to a citizen's question, by their name without the medium. All others are our own initiative.
+const ASKED_FOR: [&str; 11] = [
+    "status",
+    "status_not_found",
+    "status_which",
+    "help",
+    "withdrawn",
+    "withdraw_confirm",
+    "erasure_received",
+    "privacy_notice",
+    "privacy_changed",
+    "language_set",
+    "stopped",
+];
 
 /// What an answer is about.
 #[derive(Debug)]
@@ -13,5 +47,218 @@ pub struct Occasion<'a> {
     pub replyable: bool,
 }
 
+/// What the channel allows.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    pub channel: &'a ChannelId,
+    /// False: nothing is sent on our own initiative; questions are still answered.
+    pub acknowledge: bool,
+    /// The manifest says how a text is sent.
+    pub can_send: bool,
+}
+
 /// None where nothing may be sent: not replyable, the channel says `acknowledge = false` or cannot send, or a loop.
-pub fn acknowledge(occasion: &Occasion<'_>, sender: &mut Sender, channel: &Channel, locales: &Locales, now: Timestamp) -> Option<OutboxEntry> { let _ = (occasion, sender, channel, locales, now); todo!() }
+///
+/// `recent_answers` are the times of the last answers to this sender, oldest first; the answer's is added, and those
+/// that no longer count are removed.
+pub fn acknowledge(
+    occasion: &Occasion<'_>,
+    recent_answers: &mut Vec<Timestamp>,
+    terms: Terms<'_>,
+    locales: &Locales,
+    now: Timestamp,
+) -> Option<OutboxEntry> {
+    let said = occasion.said;
+    let wanted = terms.acknowledge || is_asked_for(said.message);
+    if !occasion.replyable || !terms.can_send || !wanted || in_loop(recent_answers, now) {
+        return None;
+    }
+    let text = text(said, locales)?;
+    recent_answers.push(now);
+    Some(OutboxEntry {
+        id: outbox_id(terms.channel, occasion.cause),
+        kind: OutboxKind::Acknowledgement,
+        channel: terms.channel.clone(),
+        reporter_ref: occasion.reporter_ref.to_owned(),
+        complaint_id: occasion.complaint_id,
+        text,
+        language: said.language.clone(),
+        attempts: 0,
+        due: now,
+        created: now,
+        external_id: None,
+        status: None,
+        failure: None,
+    })
+}
+
+/// Forgets the answers that no longer count, and says whether one more would be too many.
+fn in_loop(recent_answers: &mut Vec<Timestamp>, now: Timestamp) -> bool {
+    // A clock that was set back leaves times in the future; those far ahead would keep a citizen silent for ever.
+    recent_answers.retain(|at| now.duration_since(*at).abs() < LOOP_WINDOW);
+    recent_answers.len() >= LOOP_ANSWERS
+}
+
+/// The words, if there are any and none of them is the citizen's.
+fn text(said: &Said, locales: &Locales) -> Option<String> {
+    if said.arguments.iter().any(|(name, _)| *name == "text") {
+        return None;
+    }
+    let text = locales.text(said.message, &said.language, &said.arguments);
+    // One SMS: what is longer is cut, and what would make it UCS-2 (the name of an agency) is written in plain letters.
+    let text = if said.message.starts_with("sms") {
+        gsm::cut(&gsm::fold(&text), gsm::SINGLE_SEPTETS).trim_end().to_owned()
+    } else {
+        text
+    };
+    (!text.is_empty()).then_some(text)
+}
+
+fn is_asked_for(message: &str) -> bool {
+    message.split_once(['.', '-']).is_some_and(|(_, name)| ASKED_FOR.contains(&name))
+}
+
+/// Lower-case hex SHA-256 of channel id, `ack` and cause, joined by line feeds.
+fn outbox_id(channel: &ChannelId, cause: &str) -> String {
+    hex(digest::digest(&digest::SHA256, format!("{channel}\nack\n{cause}").as_bytes()).as_ref())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::UNIX_EPOCH;
+
+    fn said(message: &'static str) -> Said {
+        let arguments =
+            vec![("id", "E3S-3E2-8JE".to_owned()), ("n", "3".to_owned()), ("url", "loket.example/data".to_owned())];
+        Said { message, arguments, language: "id".to_owned() }
+    }
+
+    /// The answer on a channel that may do everything, to a sender who got none yet.
+    struct Case {
+        said: Said,
+        cause: &'static str,
+        replyable: bool,
+        acknowledge: bool,
+        can_send: bool,
+        recent: Vec<Timestamp>,
+    }
+
+    impl Default for Case {
+        fn default() -> Self {
+            let said = said("sms.ack");
+            Self { said, cause: "event-1", replyable: true, acknowledge: true, can_send: true, recent: Vec::new() }
+        }
+    }
+
+    impl Case {
+        fn answer(&mut self, now: Timestamp) -> Option<OutboxEntry> {
+            let channel = ChannelId::new("sms-1708").expect("a slug");
+            let occasion = Occasion {
+                said: &self.said,
+                cause: self.cause,
+                reporter_ref: "rp_aaaaaaaaaaaaaaaaaaaa",
+                complaint_id: None,
+                replyable: self.replyable,
+            };
+            let terms = Terms { channel: &channel, acknowledge: self.acknowledge, can_send: self.can_send };
+            acknowledge(&occasion, &mut self.recent, terms, &Locales::default(), now)
+        }
+    }
+
+    #[test]
+    fn a_complaint_is_acknowledged_at_once_in_one_sms() {
+        let mut case = Case::default();
+        let entry = case.answer(NOW).expect("an answer");
+        assert_eq!(
+            entry.text,
+            "Laporan diterima, no E3S-3E2-8JE. Diperiksa maks 3 hari kerja. Cek: STATUS E3S-3E2-8JE. Tambah: TAMBAH E3S-3E2-8JE teks. Data: loket.example/data"
+        );
+        assert!(gsm::septets(&entry.text) <= Some(160));
+        assert_eq!((entry.kind, entry.due, entry.created, entry.attempts), (OutboxKind::Acknowledgement, NOW, NOW, 0));
+        assert_eq!(case.recent, [NOW]);
+    }
+
+    #[test]
+    fn the_same_cause_has_the_same_id_on_one_channel() {
+        let id = |cause| Case { cause, ..Case::default() }.answer(NOW).expect("an answer").id;
+        assert_eq!(id("event-1"), id("event-1"));
+        assert_ne!(id("event-1"), id("event-2"));
+        let expected = digest::digest(&digest::SHA256, b"sms-1708\nack\nevent-1");
+        assert_eq!(id("event-1"), hex(expected.as_ref()));
+    }
+
+    #[test]
+    fn nothing_is_sent_where_nothing_may_be_sent() {
+        for mut case in [
+            Case { replyable: false, ..Case::default() },
+            Case { can_send: false, ..Case::default() },
+            Case { acknowledge: false, ..Case::default() },
+            Case { said: said("sms.no_such_text"), ..Case::default() },
+        ] {
+            assert_eq!(case.answer(NOW), None);
+            assert_eq!(case.recent, [], "what was not sent does not count");
+        }
+    }
+
+    #[test]
+    fn a_question_is_answered_where_we_send_nothing_on_our_own() {
+        for message in ["sms.status_not_found", "sms.help", "chat.stopped", "sms.withdrawn"] {
+            let mut case = Case { acknowledge: false, said: said(message), ..Case::default() };
+            assert!(case.answer(NOW).is_some(), "{message}");
+        }
+        for message in ["sms.ack_private", "sms.too_short", "sms.followup_saved", "sms.rate_limited"] {
+            let mut case = Case { acknowledge: false, said: said(message), ..Case::default() };
+            assert!(case.answer(NOW).is_none(), "{message}");
+        }
+    }
+
+    #[test]
+    fn the_fourth_answer_in_five_minutes_is_not_sent() {
+        let mut case = Case::default();
+        for second in 0..3 {
+            assert!(case.answer(NOW + SignedDuration::from_secs(second)).is_some());
+        }
+        assert!(case.answer(NOW + SignedDuration::from_secs(299)).is_none());
+        assert!(case.answer(NOW + SignedDuration::from_secs(300)).is_some(), "the first has gone out of sight");
+        assert_eq!(case.recent.len(), 3);
+    }
+
+    #[test]
+    fn a_clock_that_was_set_back_does_not_silence_a_citizen() {
+        let mut case = Case { recent: vec![NOW + SignedDuration::from_hours(1); 3], ..Case::default() };
+        assert!(case.answer(NOW).is_some());
+    }
+
+    #[test]
+    fn the_words_of_the_citizen_are_never_sent_back() {
+        let mut review = said("chat.review");
+        review.arguments.push(("text", "kata rahasia".to_owned()));
+        assert_eq!(Case { said: review, ..Case::default() }.answer(NOW), None);
+    }
+
+    #[test]
+    fn a_long_agency_is_cut_and_a_foreign_letter_is_written_plainly() {
+        let mut status = said("sms.status");
+        status.arguments.push(("agency", format!("Dinas – {}", "Kota Ž ".repeat(40))));
+        let text = Case { said: status, ..Case::default() }.answer(NOW).expect("an answer").text;
+        assert!(text.contains("Dinas - Kota Z Kota Z"), "{text}");
+        assert!((150..=160).contains(&gsm::septets(&text).expect("GSM-7")), "{text}");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn whatever_the_values_an_sms_is_one_sms(value in "\\PC{0,200}", language in "\\PC{0,5}") {
+            for message in ["sms.ack", "sms.status", "sms.too_short"] {
+                let arguments = vec![("id", value.clone()), ("agency", value.clone()), ("url", value.clone())];
+                let said = Said { message, arguments, language: language.clone() };
+                let text = Case { said, ..Case::default() }.answer(NOW).expect("an answer").text;
+                prop_assert!(gsm::septets(&text).is_some_and(|septets| septets <= 160));
+            }
+        }
+    }
+}
