@@ -274,13 +274,12 @@ pub fn load(folder: &Path, environment: &dyn Fn(&str) -> Option<String>) -> Resu
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => {
-            let source = Arc::new(Source { path, text: String::new() });
-            return Err(vec![Diagnostic::error(&source, 0..0, format!("cannot be read: {error}"))]);
+            return Err(vec![Diagnostic::of_file(path, format!("cannot be read: {error}"))]);
         }
     };
-    let source = Arc::new(Source { path, text });
+    let source = Source::new(path, text);
     let mut config: Config =
-        toml::from_str(&source.text).map_err(|error| vec![Diagnostic::from_toml(&source, &error)])?;
+        toml::from_str(&source.text).map_err(|error| vec![Diagnostic::of_toml(&source, &error)])?;
     let mut mistakes = Mistakes { source, found: Vec::new() };
     config.override_from(environment, &mut mistakes);
     config.resolve(folder, environment, mistakes)

@@ -202,13 +202,13 @@ fn report(set: &ChannelSet) {
             Slot::Open(_) => tracing::info!(channel.id = %id, "the channel is open"),
             Slot::Closed { reasons } => {
                 for reason in reasons.iter() {
-                    tracing::error!(channel.id = %id, reason = %reason.one_line(), "the channel is closed: it answers 503");
+                    tracing::error!(channel.id = %id, %reason, "the channel is closed: it answers 503");
                 }
             }
         }
     }
     for remark in &set.remarks {
-        tracing::warn!(remark = %remark.one_line(), "a remark on a channel or manifest");
+        tracing::warn!(%remark, "a remark on a channel or manifest");
     }
 }
 

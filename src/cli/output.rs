@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
-use crate::diagnostic::{Diagnostic, Severity};
+use crate::diagnostic::{Diagnostic, Severity, Style};
 
 /// One JSON document on a line. A reader that went away ends the program quietly.
 pub fn json(document: &impl Serialize) -> anyhow::Result<()> {
@@ -24,12 +24,13 @@ pub fn line(text: &str) {
 /// Mistakes as the compiler shows them, on standard error; with `json` as documents on standard output. True when one of
 /// them is an error.
 pub fn diagnostics(found: &[Diagnostic], json: bool) -> bool {
-    let colour = std::io::stderr().is_terminal();
+    let style = if std::io::stderr().is_terminal() { Style::Coloured } else { Style::Plain };
     for diagnostic in found {
         if json {
-            line(&diagnostic.to_json().to_string());
+            // It is plain data: serialising it cannot fail.
+            let _ = self::json(&diagnostic.line());
         } else {
-            eprintln!("{}", diagnostic.render(colour));
+            eprintln!("{}", diagnostic.render(style));
         }
     }
     found.iter().any(|diagnostic| diagnostic.severity == Severity::Error)

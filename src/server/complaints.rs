@@ -19,6 +19,10 @@ use crate::{
     store::{ComplaintRecord, OutboxEntry, OutboxKind, StatusChange},
 };
 
+/// How a case can stand; citizens read the label that the locales have for it.
+const STATUSES: [&str; 9] = [
+    "received", "verifying", "info_requested", "forwarded", "in_progress", "answered", "closed", "rejected", "withdrawn",
+];
 /// Most characters of one answer.
 const LONGEST_TEXT: usize = 4096;
 
@@ -158,9 +162,8 @@ pub async fn status(
 ) -> Result<StatusCode, Problem> {
     let record = find_for(&app, &id, &authority).await?;
     let request = body(request)?;
-    let known = app.rules.locales.status_label(&request.status, "en").is_some();
-    if !known {
-        let detail = format!("status `{}` is not one of: {}", cut(&request.status), app.rules.locales.statuses().join(", "));
+    if !STATUSES.contains(&request.status.as_str()) {
+        let detail = format!("status `{}` is not one of: {}", cut(&request.status), STATUSES.join(", "));
         return Err(Problem::bad_request(detail));
     }
     if request.note.as_ref().is_some_and(|note| note.chars().count() > LONGEST_TEXT) {
@@ -183,14 +186,13 @@ fn notice(app: &App, record: &ComplaintRecord, request: &StatusRequest, now: Tim
     let is_sms = channels.open(record.channel.as_str()).is_none_or(|channel| channel.facts.medium == Medium::Sms);
     let message = if is_sms { "sms.status" } else { "chat.status" };
     let locales = &app.rules.locales;
-    let label = locales.status_label(&request.status, &record.language).unwrap_or_default();
+    let label = locales.text(&format!("status.labels.{}", request.status), &record.language, &[]);
     let date = now.to_zoned(app.gateway.timezone.clone()).strftime("%d-%m-%Y").to_string();
     let arguments = [
         ("id", record.tracking_id.to_string()),
         ("status", label),
         ("date", date),
         ("agency", app.gateway.organisation.clone()),
-        ("note", request.note.clone().unwrap_or_default()),
     ];
     let mut text = locales.text(message, &record.language, &arguments);
     if let Some(note) = request.note.as_deref().filter(|note| !note.is_empty()) {

@@ -74,7 +74,7 @@ fn channel_states(app: &App, set: &ChannelSet) -> Vec<ChannelState> {
             title: None,
             manifest: None,
             url: None,
-            reasons: reasons.iter().map(Diagnostic::one_line).collect(),
+            reasons: reasons.iter().map(Diagnostic::to_string).collect(),
         },
     });
     states.collect()
@@ -104,7 +104,7 @@ pub async fn readyz(State(app): State<Arc<App>>) -> Response {
 pub async fn channels(State(app): State<Arc<App>>, authority: Authority) -> Result<Json<Channels>, Problem> {
     authority.operator()?;
     let set = app.channels.borrow().clone();
-    let remarks = set.remarks.iter().map(Diagnostic::one_line).collect();
+    let remarks = set.remarks.iter().map(Diagnostic::to_string).collect();
     Ok(Json(Channels { channels: channel_states(&app, &set), remarks }))
 }
 

@@ -73,7 +73,7 @@ async fn receive(app: &Arc<App>, channel: &str, endpoint: &str, request: HttpReq
 /// Takes one request in; the error is a refusal that is counted.
 async fn take(app: &Arc<App>, channel: &Arc<Channel>, endpoint: &str, http: HttpRequest) -> Result<Response, Response> {
     let (parts, body) = http.into_parts();
-    if !channel.engine.takes(parts.method.as_str(), content_type(&parts.headers)) {
+    if !channel.takes(parts.method.as_str(), content_type(&parts.headers)) {
         return Err(refused());
     }
     let peer = parts.extensions.get::<Peer>().map(|peer| peer.0.ip());
@@ -160,8 +160,8 @@ fn handshake(
     Ok(Some(respond(handshake.answer)))
 }
 
-fn content_type(headers: &HeaderMap) -> &str {
-    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default()
+fn content_type(headers: &HeaderMap) -> Option<&str> {
+    headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok())
 }
 
 fn raw_headers(headers: &HeaderMap) -> Vec<(String, Vec<u8>)> {
