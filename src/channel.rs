@@ -14,8 +14,10 @@ use crate::{
     units::Size,
 };
 
+mod facts;
 pub mod manifest;
 
+pub use facts::ChannelFacts;
 use manifest::Manifest;
 
 /// A channel that is open: everything compiled, every secret resolved.

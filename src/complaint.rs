@@ -278,6 +278,12 @@ pub struct Complaint {
     pub description_language: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub language_confidence: Option<f64>,
+    /// RFC 3339 date, or date and time: when it happened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident_datetime: Option<String>,
+    /// The citizen's words for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incident_datetime_text: Option<String>,
     pub requested_datetime: String,
     pub received_datetime: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]

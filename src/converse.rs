@@ -1,26 +1,164 @@
 //! Converse: what does the citizen want? A complaint, an addition to one, or an answer to a command.
+//!
+//! In: a whole message, the memory of its sender, and what the tracking index knows of the report that it asks about. Out:
+//! a document of the one format with its event id, and what the citizen is to be told. The tests stand in the order of
+//! `complaint-format.md` §5.2, and the first that hits wins. In this version one message is one complaint; nothing here
+//! asks back. It never tells anything about another person's report, nor adds to it.
+
 use jiff::Timestamp;
-use crate::{agencies::Agencies, assemble::Assembled, channel::Channel, complaint::{Complaint, EventKind, FollowUp, TrackingId}, gateway::Gateway, sender::Sender, store::{ComplaintRecord, VaultEntry}};
+use uuid::Uuid;
+
+use crate::{
+    agencies::Agencies,
+    assemble::Assembled,
+    channel::ChannelFacts,
+    complaint::{Complaint, Event, EventKind, FollowUp, Sensitivity, TrackingId},
+    gateway::Gateway,
+    receipt::{ChannelId, ReceiptId},
+    sender::Sender,
+    store::{ClaimKey, ComplaintRecord},
+};
+
+pub mod command;
+pub mod compose;
+pub mod said;
+pub mod sms;
+mod target;
+mod turn;
+
+use command::Command;
+use compose::Material;
+pub use said::Said;
+use turn::Turn;
 
 /// What a message came to.
 #[derive(Debug)]
 pub enum Conversed {
     Complaint(Box<WholeComplaint>),
     FollowUp(Box<WholeFollowUp>),
-    /// Answered and done: `command`. The text is a message id of the locales with its arguments.
-    Command(Said),
+    /// Answered and done: `command`.
+    Command(Box<Obeyed>),
+}
+
+/// What stands beside every outcome.
+#[derive(Debug)]
+pub struct Matter {
+    /// What the citizen is to be told, if anything.
+    pub say: Option<Said>,
+    /// For the vault, to be sealed.
+    pub vault: Address,
+    /// Both the sender's address and the channel allow an answer.
+    pub replyable: bool,
+    /// BCP 47, of the answers.
+    pub language: String,
+    /// The claims to make now.
+    pub claim_keys: Vec<ClaimKey>,
+    pub receipts: Vec<ReceiptId>,
+    pub received_at: Timestamp,
 }
 
 #[derive(Debug)]
-pub struct WholeComplaint { pub complaint: Complaint, pub event_id: String, pub say: Option<Said>, pub vault: VaultEntry, pub replyable: bool }
+pub struct WholeComplaint {
+    pub complaint: Complaint,
+    pub event_id: String,
+    pub matter: Matter,
+}
+
 #[derive(Debug)]
-pub struct WholeFollowUp { pub follow_up: FollowUp, pub kind: EventKind, pub event_id: String, pub queue: String, pub say: Option<Said> }
+pub struct WholeFollowUp {
+    pub follow_up: FollowUp,
+    pub kind: EventKind,
+    pub event_id: String,
+    /// Where the complaint went; empty when nobody knows any more: then the default queue.
+    pub queue: String,
+    pub sensitivity: Sensitivity,
+    pub matter: Matter,
+}
 
-/// What the citizen is to be told: a message of the locales.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Said { pub message: &'static str, pub arguments: Vec<(&'static str, String)>, pub language: String }
+#[derive(Debug)]
+pub struct Obeyed {
+    /// The claim of the message: an answer's id is derived from it.
+    pub cause: String,
+    /// The report that was asked about, if it is the sender's.
+    pub complaint_id: Option<Uuid>,
+    pub matter: Matter,
+}
 
-/// The tracking id that the message asks about: the pipeline looks it up before `converse`.
-pub fn asks_about(message: &Assembled) -> Option<TrackingId> { let _ = message; todo!() }
+/// Where a reporter is answered; the vault seals it.
+#[derive(Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Address {
+    #[serde(skip)]
+    pub reporter_ref: String,
+    pub to: String,
+    /// `phone`, `email`, …: `to_type` of `[send]`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Our number or account that the citizen wrote to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+}
 
-pub fn converse(message: Assembled, sender: &mut Sender, known: Option<&ComplaintRecord>, agencies: &Agencies, channel: &Channel, gateway: &Gateway, now: Timestamp) -> Conversed { let _ = (message, sender, known, agencies, channel, gateway, now); todo!() }
+impl std::fmt::Debug for Address {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Address({}, {}, ***)", self.reporter_ref, self.kind)
+    }
+}
+
+impl Address {
+    /// The text to be sealed: JSON with `to`, `type` and `from`.
+    pub fn to_json(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an address is plain text")
+    }
+}
+
+impl WholeComplaint {
+    pub fn event(&self, channel: &ChannelId) -> Event {
+        let complaint = &self.complaint;
+        let time = complaint.received_datetime.clone();
+        let (id, sensitivity) = (self.event_id.clone(), complaint.sensitivity());
+        Event::new(id, channel, EventKind::Received, complaint.complaint_id, time, sensitivity, complaint)
+    }
+}
+
+impl WholeFollowUp {
+    pub fn event(&self, channel: &ChannelId) -> Event {
+        let time = self.follow_up.received_datetime.clone();
+        let complaint_id = self.follow_up.complaint_id;
+        Event::new(self.event_id.clone(), channel, self.kind, complaint_id, time, self.sensitivity, &self.follow_up)
+    }
+}
+
+/// The tracking id that the message asks about: the pipeline looks it up before [`converse`].
+pub fn asks_about(message: &Assembled, sender: &Sender) -> Option<TrackingId> {
+    let text = message.message.message.text.as_deref()?;
+    match command::read(text) {
+        command::Reading::Command(command, _) => match command {
+            Command::Status(Some(id))
+            | Command::Add(id, _)
+            | Command::Withdraw(id)
+            | Command::Erase(id)
+            | Command::Hide { report: Some(id), .. } => Some(id),
+            Command::Status(None) => sender.reports.last().map(|report| report.tracking_id.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// Decides, and changes nothing but the sender's memory. `known` is the entry of what [`asks_about`] named.
+pub fn converse(
+    message: Assembled,
+    sender: &mut Sender,
+    known: Option<&ComplaintRecord>,
+    agencies: &Agencies,
+    channel: &ChannelFacts,
+    gateway: &Gateway,
+    now: Timestamp,
+) -> Conversed {
+    let keyword = |token: &str| agencies.keyword(token);
+    let material = Material { assembled: &message, channel, gateway };
+    Turn { material, sender, known, keyword: &keyword, now }.take()
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,7 +3,10 @@
 use jiff::tz::TimeZone;
 use ring::hmac;
 
-use crate::units::Span;
+use crate::{
+    complaint::{ContentDisclosure, ReporterDisclosure},
+    units::Span,
+};
 
 /// Facts of this gateway.
 #[derive(Debug)]
@@ -14,6 +17,10 @@ pub struct Gateway {
     pub organisation: String,
     /// Without a slash at the end.
     pub public_url: String,
+    /// Page with the privacy notice, as citizens read it: `{url}` of the messages.
+    pub privacy_url: String,
+    /// Working days until the first check, as citizens are told: `{n}` of the messages.
+    pub working_days: u32,
     /// ISO 3166.
     pub country: String,
     pub timezone: TimeZone,
@@ -21,6 +28,10 @@ pub struct Gateway {
     pub language: String,
     /// Of the privacy notice: `consent.notice_version`.
     pub notice_version: String,
+    /// Who learns the reporter when the reporter chose nothing.
+    pub reporter_disclosure: ReporterDisclosure,
+    /// May the text be published when the reporter chose nothing.
+    pub content_disclosure: ContentDisclosure,
     /// Of `reporter.ref`; shared by all gateways of a store.
     pub reporter_key: hmac::Key,
     /// `retention.raw`: when a raw reference expires.

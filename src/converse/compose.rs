@@ -1,82 +1,142 @@
 //! Puts the complaint document together (`complaint-format.md` §2 to §8), and the follow-up document (§5.3).
+//!
+//! Ids are derived from the draw of the first fragment's receipt and the message's place in it, so that a replay makes the
+//! same ones again.
 
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{
-    facts::{ChannelFacts, ReceiptFacts, ReporterKey},
-    sms::Reading,
-};
+use super::{Address, sms::Reading};
 use crate::{
+    assemble::Assembled,
+    channel::ChannelFacts,
     complaint::{
-        AgencyHint, Assurance, AttachmentKind, AttachmentState, ChannelRecord, ChosenBy, Completeness, Complaint, Consent,
-        ConsentMethod, ContactPoint, ContentDisclosure, DatedCheck, Disposition, FileDisposition, FileRecord, Flag,
-        FollowUp, Geometry, HintSource, Intent, LegalBasis, LocationSource, Medium, Place, Privacy, Provenance, Relation,
-        ReplyWays, Reporter, ReporterDisclosure, ReporterKind, ReportType, SCHEMA_VERSION, Screening, Thread, TrackingId,
-        derived_bytes, derived_uuid7, reporter_ref,
+        Assurance, AttachmentKind, AttachmentState, ChannelRecord, ChosenBy, Complaint, Completeness, Consent,
+        ConsentMethod, ContactPoint, ContentDisclosure, DESCRIPTION_MAX_CHARS, DatedCheck, Disposition,
+        FileDisposition, FileRecord, Flag, FollowUp, Geometry, Intent, LegalBasis, LocationSource, Medium, Place,
+        Privacy, Provenance, RawRef, ReplyCapability, ReplyWays, ReportType, Reporter, ReporterDisclosure,
+        ReporterKind, SCHEMA_VERSION, Screening, TITLE_MAX_CHARS, Thread, TrackingId, derived_bytes, derived_uuid7,
+        hex, reporter_ref,
     },
-    message::{Attachment, Location, Message},
-    normalise::Normalised,
-    receipt::VerdictResult,
+    gateway::Gateway,
+    message::{Attachment, Identity, Location, Message},
+    normalise::text::cut,
+    receipt::{Check, Origin},
 };
+
+/// A provider's time further from ours is not believed.
+const SANE: SignedDuration = SignedDuration::from_hours(24);
 
 /// Everything that the documents of one message are made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Material<'a> {
+    pub assembled: &'a Assembled,
     pub channel: &'a ChannelFacts,
-    pub receipt: &'a ReceiptFacts,
-    /// Place of the message in its receipt, from 0: ids are derived from it.
-    pub index: usize,
-    pub message: &'a Normalised,
-    pub reporter_key: &'a ReporterKey,
+    pub gateway: &'a Gateway,
+}
+
+/// What a complaint is made of besides its message.
+#[derive(Debug)]
+pub struct Choices<'a> {
+    pub reading: Reading,
+    pub privacy: Privacy,
+    /// BCP 47, of the answers.
+    pub language: &'a str,
+    pub thread: Thread,
 }
 
 impl Material<'_> {
-    /// A `UUIDv7` for `purpose`, the same again on a replay.
-    pub fn uuid(&self, purpose: &str) -> Uuid {
-        derived_uuid7(self.receipt.unix_ms(), &self.receipt.draw, &format!("{purpose}/{}", self.index))
+    fn message(&self) -> &Message {
+        &self.assembled.message.message
     }
 
-    /// The tracking id of the complaint that this message becomes; `attempt` above 0 when an earlier one was taken.
-    pub fn tracking_id(&self, attempt: u32) -> TrackingId {
-        let bytes = derived_bytes(&self.receipt.draw, &format!("tracking/{}/{attempt}", self.index));
+    fn origin(&self) -> &Origin {
+        &self.assembled.message.origin
+    }
+
+    /// A `UUIDv7` for `purpose`, the same again on a replay.
+    pub fn uuid(&self, purpose: &str) -> Uuid {
+        let received = u64::try_from(self.assembled.received_at.as_millisecond()).unwrap_or(0);
+        derived_uuid7(received, &self.origin().draw, &format!("{purpose}/{}", self.assembled.message.place))
+    }
+
+    fn tracking_id(&self) -> TrackingId {
+        let bytes = derived_bytes(&self.origin().draw, &format!("tracking/{}", self.assembled.message.place));
         TrackingId::from_random([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]])
     }
 
+    /// Who nobody named has a ref of their own: two of them are not the same person.
     pub fn reporter_ref(&self) -> String {
-        let identity = self.message.message().identities.first().map_or("", |identity| identity.value.as_str());
-        reporter_ref(&self.reporter_key.0, &self.channel.id, identity)
+        let message = &self.assembled.message;
+        let name = if message.identity.value.is_empty() { &message.claim } else { &message.identity.value };
+        reporter_ref(&self.gateway.reporter_key, &self.channel.id, name)
+    }
+
+    /// Where an answer goes.
+    pub fn address(&self) -> Address {
+        let message = self.message();
+        let identity = &self.assembled.message.identity;
+        Address {
+            reporter_ref: self.reporter_ref(),
+            to: message.reply_address.clone().unwrap_or_else(|| identity.value.clone()),
+            kind: identity.kind.clone(),
+            from: message.to.clone(),
+        }
+    }
+
+    pub fn replyable(&self) -> bool {
+        self.assembled.message.replyable && self.channel.can_reply
     }
 
     /// What stands when the reporter chose nothing.
     pub fn default_privacy(&self) -> Privacy {
+        let nobody = self.message().identities.is_empty();
         Privacy {
-            reporter_disclosure: self.channel.reporter_disclosure,
-            content_disclosure: self.channel.content_disclosure,
+            reporter_disclosure: if nobody {
+                ReporterDisclosure::NotCollected
+            } else {
+                self.gateway.reporter_disclosure
+            },
+            content_disclosure: self.gateway.content_disclosure,
             chosen_by: ChosenBy::Default,
         }
     }
 
+    fn received(&self) -> String {
+        self.channel.time(self.assembled.received_at)
+    }
+
+    fn requested(&self) -> String {
+        let received_at = self.assembled.received_at;
+        let sane = |at: &Timestamp| at.duration_since(received_at).abs() < SANE;
+        self.channel.time(self.message().sent_at.filter(sane).unwrap_or(received_at))
+    }
+
     fn channel_record(&self) -> ChannelRecord {
-        let message = self.message.message();
+        let message = self.message();
+        let conversation = &self.assembled.message.sender.0[..8];
         ChannelRecord {
             id: self.channel.id.to_string(),
             name: self.channel.medium,
-            provider: Some(self.channel.provider.clone()),
+            provider: Some(self.channel.provider.clone()).filter(|provider| !provider.is_empty()),
             recipient: message.to.clone(),
-            conversation_id: None,
-            message_ids: vec![message.id.clone().unwrap_or_else(|| self.message.claim().to_owned())],
+            conversation_id: message.conversation_key.as_ref().map(|_| format!("cv_{}", hex(conversation))),
+            message_ids: self.assembled.message_ids.clone(),
         }
     }
 
     fn provenance(&self) -> Provenance {
-        let at = self.channel.time(self.receipt.received_at);
-        let verdict = &self.receipt.verdict;
-        let check = |check: &crate::receipt::Check| DatedCheck { check: check.clone(), at: Some(at.clone()) };
+        let verdict = &self.origin().verdict;
+        let at = self.received();
+        let dated = |check: &Check| DatedCheck {
+            check: Check { detail: check.detail.clone().filter(|detail| !detail.is_empty()), ..check.clone() },
+            at: Some(at.clone()),
+        };
         Provenance {
-            checks: verdict.checks.iter().map(check).collect(),
+            checks: verdict.checks.iter().filter(|check| !check.method.is_empty()).map(dated).collect(),
             proves: verdict.proves,
             assurance: self.assurance(),
-            gateway: self.channel.gateway.clone(),
+            gateway: self.gateway.name.clone(),
             gateway_version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -84,55 +144,52 @@ impl Material<'_> {
     /// The number of an SMS can be forged, so a signature of the provider proves the transport at most; the identities of
     /// WhatsApp and Telegram are the account's own.
     fn assurance(&self) -> Assurance {
-        match (self.receipt.verdict.proves.sender, self.channel.medium) {
+        match (self.origin().verdict.proves.sender, self.channel.medium) {
             (false, _) => Assurance::Unauthenticated,
             (true, Medium::Whatsapp | Medium::Telegram) => Assurance::ContactVerified,
             (true, _) => Assurance::TransportVerified,
         }
     }
 
-    fn screening(&self, mut flags: Vec<Flag>) -> Screening {
-        if self.receipt.verdict.result != VerdictResult::Pass {
-            flags.push(Flag::Unverified);
-        }
-        flags.sort_unstable();
-        flags.dedup();
-        let disposition = if self.receipt.released {
-            Disposition::Released
-        } else if flags.is_empty() {
-            Disposition::Accept
-        } else {
-            Disposition::AcceptFlagged
+    fn raw_refs(&self) -> Vec<RawRef> {
+        let reference = |origin: &std::sync::Arc<Origin>| {
+            let expires = origin.received_at.checked_add(self.gateway.raw_retention.signed()).unwrap_or(Timestamp::MAX);
+            let expires = Timestamp::from_second(expires.as_second()).unwrap_or(expires);
+            RawRef {
+                raw_id: origin.id.0,
+                media_type: origin.media_type.clone(),
+                size_bytes: origin.size_bytes,
+                sha256: hex(&origin.sha256),
+                expires_at: self.channel.time(expires),
+            }
         };
-        Screening { flags, disposition }
+        self.assembled.origins.iter().map(reference).collect()
     }
 
     fn files(&self) -> Vec<FileRecord> {
-        let message = self.message.message();
-        let record = |(place, attachment): (usize, &Attachment)| FileRecord {
+        let message = self.message();
+        let record = |(place, file): (usize, &Attachment)| FileRecord {
             attachment_id: self.uuid(&format!("attachment/{place}")),
-            kind: attachment_kind(attachment.media_type.as_deref()),
+            kind: attachment_kind(file.media_type.as_deref()),
             state: AttachmentState::Pending,
-            media_type: attachment.media_type.clone(),
-            filename: attachment.filename.clone(),
-            size_bytes: attachment.size_bytes,
-            sha256: attachment.sha256.clone(),
-            provider_media_id: attachment.reference.clone(),
-            disposition: Some(if attachment.inline { FileDisposition::Inline } else { FileDisposition::Attachment }),
-            part_of: message.id.clone(),
+            media_type: file.media_type.clone(),
+            filename: file.filename.clone(),
+            size_bytes: file.size_bytes,
+            sha256: file.sha256.clone(),
+            provider_media_id: file.reference.clone(),
+            disposition: Some(if file.inline { FileDisposition::Inline } else { FileDisposition::Attachment }),
+            // Which of several messages it came with is not known any more.
+            part_of: message.id.clone().filter(|_| self.assembled.message_ids.len() == 1),
         };
         message.attachments.iter().enumerate().map(record).collect()
     }
 
     fn reporter(&self, disclosure: ReporterDisclosure, language: &str) -> Reporter {
-        let message = self.message.message();
+        let message = self.message();
         let shown = matches!(disclosure, ReporterDisclosure::Public | ReporterDisclosure::Agency);
-        let verified = matches!(self.assurance(), Assurance::ContactVerified | Assurance::IdentityVerified);
-        let contact = |identity: &crate::message::Identity| ContactPoint {
-            kind: identity.kind.clone(),
-            value: identity.value.clone(),
-            verified: verified.then_some(true),
-        };
+        let verified = (self.assurance() >= Assurance::ContactVerified).then_some(true);
+        let contact =
+            |identity: &Identity| ContactPoint { kind: identity.kind.clone(), value: identity.value.clone(), verified };
         Reporter {
             reference: self.reporter_ref(),
             display_name: message.sender_name.clone().filter(|_| shown),
@@ -143,131 +200,166 @@ impl Material<'_> {
     }
 
     fn reply_ways(&self) -> ReplyWays {
-        let capabilities =
-            if self.message.replyable() { self.channel.capabilities.clone() } else { Vec::new() };
+        let mut capabilities = if self.replyable() { self.channel.capabilities.clone() } else { Vec::new() };
+        if self.replyable() && capabilities.is_empty() {
+            capabilities.push(ReplyCapability::Text);
+        }
+        capabilities.dedup();
         ReplyWays { capabilities, window_until: None }
     }
+
+    /// The flags of the message with those of the text that goes into the document.
+    fn screening(&self, description: &str, truncated: bool) -> Screening {
+        let mut flags = self.assembled.message.flags.clone();
+        flags.retain(|flag| *flag != Flag::EmptyText);
+        if description.is_empty() {
+            flags.push(Flag::EmptyText);
+        }
+        if truncated {
+            flags.push(Flag::TextTruncated);
+        }
+        flags.sort_unstable();
+        flags.dedup();
+        let disposition = if flags.is_empty() { Disposition::Accept } else { Disposition::AcceptFlagged };
+        Screening { flags, disposition }
+    }
 }
 
-/// What a complaint is made of besides its message.
-#[derive(Clone, Debug)]
-pub struct Choices<'a> {
-    pub reading: &'a Reading,
-    pub privacy: Privacy,
-    /// BCP 47, of the answers.
-    pub language: &'a str,
-    pub agency_hint: Option<AgencyHint>,
-    /// The first complaint with the same text.
-    pub possible_duplicate: Option<Uuid>,
-    /// Attempt to draw a tracking id that nobody has.
-    pub attempt: u32,
-}
-
-/// The complaint document of a message that stands for itself.
+/// The complaint document of a whole message.
 pub fn complaint(material: &Material<'_>, choices: Choices<'_>) -> Complaint {
-    let (channel, receipt) = (material.channel, material.receipt);
-    let message = material.message.message();
-    let reading = choices.reading;
-    let description = reading.text.clone();
-    let mut flags = material.message.flags().to_vec();
-    flags.retain(|flag| *flag != Flag::EmptyText);
-    if description.is_empty() {
-        flags.push(Flag::EmptyText);
-    }
+    let message = material.message();
+    let Choices { reading, privacy, language, thread } = choices;
     let location = place(message.location.as_ref(), reading.location.as_deref());
-    let mut missing = Vec::new();
-    if reading.too_short {
-        missing.push("description".to_owned());
-    }
-    if location.is_none() {
-        missing.push("location".to_owned());
-    }
-    missing.push("incident_datetime".to_owned());
-    let (language, confidence) = material.message.language().unzip();
+    let missing = missing(&reading, location.is_some());
+    let (description, truncated) = cut(reading.text, DESCRIPTION_MAX_CHARS);
+    let screening = material.screening(&description, truncated);
+    let (keyword, agency_hint) = reading.keyword.unzip();
+    let (incident_text, incident_date) = reading.incident.unzip();
+    let (detected, confidence) = material.assembled.message.language.clone().unzip();
     Complaint {
         schema_version: SCHEMA_VERSION.to_owned(),
         complaint_id: material.uuid("complaint"),
-        tracking_id: material.tracking_id(choices.attempt),
+        tracking_id: material.tracking_id(),
         report_type: ReportType::Unclassified,
-        title: message.subject.clone(),
+        title: title(message, material.channel.medium),
         description,
-        description_language: language.map(str::to_owned),
+        description_language: detected,
         language_confidence: confidence,
-        requested_datetime: channel.time(material.message.requested_at()),
-        received_datetime: channel.time(receipt.received_at),
+        incident_datetime: incident_date.flatten().map(|date| date.to_string()),
+        incident_datetime_text: incident_text,
+        requested_datetime: material.requested(),
+        received_datetime: material.received(),
         service_code: None,
-        keywords: reading.keyword.iter().cloned().collect(),
-        agency_hint: choices.agency_hint,
+        agency_hint,
+        keywords: keyword.into_iter().collect(),
         location,
         attachments: material.files(),
-        reporter: material.reporter(choices.privacy.reporter_disclosure, choices.language),
-        privacy: choices.privacy,
+        reporter: material.reporter(privacy.reporter_disclosure, language),
+        privacy,
         consent: Consent {
             legal_basis: LegalBasis::PublicTask,
-            notice_version: channel.notice_version.clone(),
-            notice_language: Some(choices.language.to_owned()),
+            notice_version: material.gateway.notice_version.clone(),
+            notice_language: Some(language.to_owned()),
             given_at: None,
             method: ConsentMethod::ImpliedByMessage,
         },
         channel: material.channel_record(),
-        thread: thread(message, choices.possible_duplicate),
+        thread: Some(thread).filter(|thread| *thread != Thread::default()),
         provenance: material.provenance(),
         classification: None,
-        screening: material.screening(flags),
-        completeness: Completeness {
-            missing,
-            // Until parts are gathered, each part stands for itself and says that it is not the whole.
-            incomplete_parts: message.group.is_some(),
-            single_shot: true,
-        },
-        raw_refs: vec![receipt.raw.clone()],
+        screening,
+        completeness: Completeness { missing, incomplete_parts: material.assembled.incomplete, single_shot: true },
+        raw_refs: material.raw_refs(),
         reply: material.reply_ways(),
     }
 }
 
-/// A follow-up document of this message on an earlier complaint.
-pub fn follow_up(
-    material: &Material<'_>,
-    report: &super::memory::Remembered,
-    intent: Intent,
-    description: Option<String>,
-    privacy: Option<Privacy>,
-) -> FollowUp {
-    let screening = material.screening(material.message.flags().to_vec());
+/// What a follow-up says.
+#[derive(Debug)]
+pub struct Addition {
+    pub complaint_id: Uuid,
+    pub tracking_id: TrackingId,
+    pub sequence: u32,
+    pub intent: Intent,
+    pub description: Option<String>,
+    pub privacy: Option<Privacy>,
+}
+
+/// The follow-up document of a whole message on an earlier complaint.
+pub fn follow_up(material: &Material<'_>, addition: Addition) -> FollowUp {
+    let words = addition.description.filter(|words| !words.is_empty());
+    let (description, truncated) = match words {
+        Some(words) => {
+            let (words, truncated) = cut(words, DESCRIPTION_MAX_CHARS);
+            (Some(words), truncated)
+        }
+        None => (None, false),
+    };
+    let mut screening = material.screening(description.as_deref().unwrap_or_default(), truncated);
+    // A withdrawal has no words, and is no poorer for it.
+    screening.flags.retain(|flag| *flag != Flag::EmptyText);
     FollowUp {
         schema_version: SCHEMA_VERSION.to_owned(),
-        complaint_id: report.complaint_id,
-        tracking_id: report.tracking_id.clone(),
+        complaint_id: addition.complaint_id,
+        tracking_id: addition.tracking_id,
         followup_id: material.uuid("followup"),
-        sequence: report.sequence + 1,
-        intent,
-        description: description.filter(|text| !text.is_empty()),
+        sequence: addition.sequence,
+        intent: addition.intent,
+        description,
         attachments: material.files(),
-        privacy,
-        requested_datetime: material.channel.time(material.message.requested_at()),
-        received_datetime: material.channel.time(material.receipt.received_at),
+        privacy: addition.privacy,
+        requested_datetime: material.requested(),
+        received_datetime: material.received(),
         channel: material.channel_record(),
         provenance: material.provenance(),
-        raw_refs: vec![material.receipt.raw.clone()],
-        screening: Some(screening).filter(|screening| !screening.flags.is_empty()),
+        raw_refs: material.raw_refs(),
+        screening: (!screening.flags.is_empty()).then_some(screening),
     }
 }
 
-/// The privacy after ANONIM and RAHASIA.
-pub fn chosen_privacy(default: Privacy, anonymous: bool, confidential: bool) -> Privacy {
+/// The privacy after ANONIM and RAHASIA: hidden is only ever added.
+pub fn hidden(before: Privacy, anonymous: bool, confidential: bool) -> Privacy {
     if !(anonymous || confidential) {
-        return default;
+        return before;
     }
-    Privacy {
-        reporter_disclosure: if anonymous { ReporterDisclosure::Withheld } else { default.reporter_disclosure },
-        content_disclosure: if confidential { ContentDisclosure::Agency } else { default.content_disclosure },
-        chosen_by: ChosenBy::Reporter,
-    }
+    let reporter_disclosure = match before.reporter_disclosure {
+        ReporterDisclosure::NotCollected => ReporterDisclosure::NotCollected,
+        _ if anonymous => ReporterDisclosure::Withheld,
+        before => before,
+    };
+    let content_disclosure = if confidential { ContentDisclosure::Agency } else { before.content_disclosure };
+    Privacy { reporter_disclosure, content_disclosure, chosen_by: ChosenBy::Reporter }
 }
 
-/// The agency that an SMS keyword names.
-pub fn keyword_hint(code: Option<&str>, name: &str) -> AgencyHint {
-    AgencyHint { code: code.map(str::to_owned), name: name.to_owned(), source: HintSource::Keyword }
+/// A place in words, for a follow-up, which has no other field for it.
+pub fn place_in_words(location: &Location) -> String {
+    let names = [location.label.as_deref(), location.address.as_deref()];
+    let names = names.into_iter().flatten().collect::<Vec<_>>().join(", ");
+    format!("{names} ({}, {})", location.lat, location.lon).trim_start().to_owned()
+}
+
+fn missing(reading: &Reading, has_place: bool) -> Vec<String> {
+    [("description", reading.too_short), ("location", !has_place), ("incident_datetime", reading.incident.is_none())]
+        .into_iter()
+        .filter(|(_, missing)| *missing)
+        .map(|(field, _)| field.to_owned())
+        .collect()
+}
+
+/// The subject of a letter or a form, without the marks of answers; an SMS has none.
+fn title(message: &Message, medium: Medium) -> Option<String> {
+    if medium == Medium::Sms {
+        return None;
+    }
+    let mut title = message.subject.as_deref()?.trim();
+    while let Some(mark) = ["re:", "fwd:", "fw:", "bls:", "trs:"]
+        .into_iter()
+        .find(|mark| title.get(..mark.len()).is_some_and(|head| head.eq_ignore_ascii_case(mark)))
+    {
+        title = title[mark.len()..].trim_start();
+    }
+    let (title, _) = cut(title.to_owned(), TITLE_MAX_CHARS);
+    Some(title.trim_end().to_owned()).filter(|title| !title.is_empty())
 }
 
 fn place(pin: Option<&Location>, words: Option<&str>) -> Option<Place> {
@@ -289,21 +381,11 @@ fn place(pin: Option<&Location>, words: Option<&str>) -> Option<Place> {
     let address = [pin.label.as_deref(), pin.address.as_deref()].into_iter().flatten().collect::<Vec<_>>().join(", ");
     Some(Place {
         geometry: Some(Geometry::Point { coordinates: [pin.lon, pin.lat] }),
-        accuracy_m: pin.accuracy_m.filter(|accuracy| *accuracy >= 0.0),
+        accuracy_m: pin.accuracy_m,
         address_string: Some(address).filter(|address| !address.is_empty()),
         region: None,
         source,
     })
-}
-
-fn thread(message: &Message, possible_duplicate: Option<Uuid>) -> Option<Thread> {
-    let thread = Thread {
-        in_reply_to: message.reply_to.clone(),
-        references: message.references.clone(),
-        related_complaint_id: possible_duplicate,
-        relation: possible_duplicate.map(|_| Relation::PossibleDuplicate),
-    };
-    Some(thread).filter(|thread| *thread != Thread::default())
 }
 
 fn attachment_kind(media_type: Option<&str>) -> AttachmentKind {
@@ -311,6 +393,7 @@ fn attachment_kind(media_type: Option<&str>) -> AttachmentKind {
         "image" => AttachmentKind::Image,
         "video" => AttachmentKind::Video,
         "audio" => AttachmentKind::Audio,
+        "text" if media_type.is_some_and(|media_type| media_type.contains("vcard")) => AttachmentKind::Contact,
         "application" | "text" => AttachmentKind::Document,
         _ => AttachmentKind::Other,
     }

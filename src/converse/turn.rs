@@ -1,0 +1,442 @@
+//! One turn of a conversation: the tests of `complaint-format.md` §5.2 in their order, and what follows from each.
+
+use jiff::{SignedDuration, Timestamp};
+use ring::digest::{SHA256, digest};
+use uuid::Uuid;
+
+use super::{
+    Conversed, Matter, Obeyed, Said, WholeComplaint, WholeFollowUp,
+    command::{self, Command},
+    compose::{self, Addition, Choices, Material},
+    said::{PlaceKnown, Speaker},
+    sms,
+    target::Target,
+};
+use crate::{
+    complaint::{AgencyHint, Complaint, EventKind, Intent, Medium, Privacy, Relation, Thread, TrackingId, event_id},
+    sender::{Report, Sender},
+    store::ComplaintRecord,
+};
+
+/// Within this time after a complaint another SMS adds to it.
+const APPEND: SignedDuration = SignedDuration::from_mins(10);
+/// Within this time the same words are a possible duplicate.
+const DUPLICATE: SignedDuration = SignedDuration::from_hours(24);
+/// The hint about a short text goes out once in this time.
+const SHORT_HINT: SignedDuration = SignedDuration::from_hours(1);
+/// A language that the detector is surer of than this is the one to answer in.
+const SURE: f64 = 0.6;
+
+/// One message, and everything that it is judged by.
+pub struct Turn<'a> {
+    pub material: Material<'a>,
+    pub sender: &'a mut Sender,
+    pub known: Option<&'a ComplaintRecord>,
+    /// The agency of an SMS keyword.
+    pub keyword: &'a dyn Fn(&str) -> Option<AgencyHint>,
+    pub now: Timestamp,
+}
+
+impl Turn<'_> {
+    pub fn take(self) -> Conversed {
+        let text = self.text();
+        let command =
+            if obeys(self.material.channel.medium) { command::read(&text) } else { command::Reading::Content };
+        let language = self.language(match &command {
+            command::Reading::Command(_, language) => *language,
+            _ => None,
+        });
+        if let Some(late_for) = self.material.assembled.late_for
+            && let Some(report) = self.sender.reports.iter().find(|report| report.complaint_id == late_for)
+        {
+            let target = Target::of(report);
+            return self.add(target, Intent::AdditionalInformation, text, &language);
+        }
+        if let Some(target) = self.edited() {
+            return self.add(target, Intent::Correction, text, &language);
+        }
+        match command {
+            command::Reading::Command(command, _) => self.obey(command, text, &language),
+            command::Reading::Mistyped(id) => self.hear(text, Hint::Mistyped(id), &language),
+            command::Reading::Content => self.hear(text, Hint::None, &language),
+        }
+    }
+
+    fn text(&self) -> String {
+        self.material.assembled.message.message.text.clone().unwrap_or_default()
+    }
+
+    fn is_nobody(&self) -> bool {
+        self.material.assembled.message.identity.value.is_empty()
+    }
+
+    /// What the citizen asked for, what the provider says, what the words are in, and at last the channel's.
+    fn language(&self, word: Option<&str>) -> String {
+        let message = &self.material.assembled.message;
+        let spoken = |tag: &str| {
+            let base = tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
+            matches!(base.as_str(), "id" | "en").then_some(base)
+        };
+        let detected =
+            message.language.as_ref().filter(|(_, sure)| *sure >= SURE).map(|(language, _)| language.as_str());
+        let chosen = self.sender.language.as_deref().and_then(spoken);
+        let chosen =
+            chosen.or_else(|| word.and_then(spoken)).or_else(|| message.message.language.as_deref().and_then(spoken));
+        chosen.or_else(|| detected.and_then(spoken)).unwrap_or_else(|| self.material.channel.language.clone())
+    }
+
+    fn speaker<'b>(&self, language: &'b str) -> Speaker<'b>
+    where
+        Self: 'b,
+    {
+        Speaker { channel: self.material.channel, gateway: self.material.gateway, language }
+    }
+
+    fn matter(&self, say: Option<Said>, language: &str) -> Matter {
+        let assembled = self.material.assembled;
+        Matter {
+            say,
+            vault: self.material.address(),
+            replyable: self.material.replyable(),
+            language: language.to_owned(),
+            claim_keys: assembled.claim_keys.clone(),
+            receipts: assembled.receipts(),
+            received_at: assembled.received_at,
+        }
+    }
+
+    /// A report with this number, if it is this sender's.
+    fn own(&self, id: &TrackingId) -> Option<Target> {
+        if self.is_nobody() {
+            return None;
+        }
+        let known = self.known.filter(|known| {
+            known.tracking_id == *id
+                && known.channel == self.material.channel.id
+                && known.reporter_ref == self.material.reporter_ref()
+        });
+        match (self.sender.report(id), known) {
+            (Some(report), known) => {
+                let sequence = known.map_or(0, |known| known.sequence);
+                Some(Target { sequence, ..Target::of(report) })
+            }
+            (None, Some(known)) => Some(Target::known(known)),
+            (None, None) => None,
+        }
+    }
+
+    /// The report that has the message which was edited.
+    fn edited(&self) -> Option<Target> {
+        let edited = short_hash(self.material.assembled.message.message.edit_of.as_deref()?);
+        let report = self.sender.reports.iter().rev().find(|report| report.messages.contains(&edited))?;
+        (!self.is_nobody()).then(|| Target::of(report))
+    }
+
+    fn obey(self, command: Command, text: String, language: &str) -> Conversed {
+        let speaker = self.speaker(language);
+        match command {
+            Command::Status(id) => self.status(id, language),
+            Command::Add(id, words) => self.add_by_number(&id, words, text, language),
+            Command::Withdraw(id) => self.change(&id, Intent::Withdrawal, language),
+            Command::Erase(id) => self.change(&id, Intent::ErasureRequest, language),
+            Command::Hide { anonymous, confidential, report } => self.hide(anonymous, confidential, report, language),
+            Command::Move => self.done(Some(speaker.nothing_to_move()), language),
+            Command::New => {
+                self.sender.stopped = false;
+                self.done(Some(speaker.welcome()), language)
+            }
+            Command::Help => self.done(Some(speaker.help()), language),
+            Command::Notice => self.done(Some(speaker.notice()), language),
+            Command::Language(chosen) => {
+                self.sender.language = Some(chosen.to_owned());
+                let said = self.speaker(chosen).language_set();
+                self.done(Some(said), chosen)
+            }
+            Command::Stop => {
+                self.sender.stopped = true;
+                self.done(Some(speaker.stopped()), language)
+            }
+        }
+    }
+
+    fn done(self, say: Option<Said>, language: &str) -> Conversed {
+        self.done_about(say, None, language)
+    }
+
+    fn done_about(self, say: Option<Said>, complaint_id: Option<Uuid>, language: &str) -> Conversed {
+        let cause = self.material.assembled.message.claim.clone();
+        Conversed::Command(Box::new(Obeyed { cause, complaint_id, matter: self.matter(say, language) }))
+    }
+
+    fn not_found(self, id: &TrackingId, language: &str) -> Conversed {
+        let said = self.speaker(language).not_found(id.as_str());
+        self.done(Some(said), language)
+    }
+
+    fn status(self, id: Option<TrackingId>, language: &str) -> Conversed {
+        let speaker = self.speaker(language);
+        if !self.sender.may_look_up(self.now) {
+            return self.done(Some(speaker.too_often()), language);
+        }
+        let Some(id) = id.or_else(|| self.sender.reports.last().map(|report| report.tracking_id.clone())) else {
+            return self.done(Some(speaker.which()), language);
+        };
+        let Some(target) = self.own(&id) else { return self.not_found(&id, language) };
+        let last = self.known.filter(|known| known.tracking_id == id).and_then(|known| known.status.last());
+        let (status, at) = last.map_or(("received", target.received_at), |last| (last.status.as_str(), last.at));
+        let said = speaker.status(&id, status, at);
+        self.done_about(Some(said), Some(target.complaint_id), language)
+    }
+
+    fn add_by_number(self, id: &TrackingId, words: String, text: String, language: &str) -> Conversed {
+        match self.own(id) {
+            Some(target) if words.is_empty() && !self.carries_more() => {
+                let said = self.speaker(language).help();
+                self.done_about(Some(said), Some(target.complaint_id), language)
+            }
+            Some(target) => self.add(target, Intent::AdditionalInformation, words, language),
+            // Somebody else's number, or nobody's: the words are a complaint of their own, and the answer tells nothing.
+            None => self.hear(text, Hint::Mentions(id.clone()), language),
+        }
+    }
+
+    /// Is there anything besides words?
+    fn carries_more(&self) -> bool {
+        let message = &self.material.assembled.message.message;
+        !message.attachments.is_empty() || message.location.is_some()
+    }
+
+    fn change(self, id: &TrackingId, intent: Intent, language: &str) -> Conversed {
+        let Some(target) = self.own(id) else { return self.not_found(id, language) };
+        let speaker = self.speaker(language);
+        let said = if intent == Intent::Withdrawal { speaker.withdrawn(id) } else { speaker.erasure(id) };
+        self.follow(target, intent, None, None, said, language)
+    }
+
+    fn hide(self, anonymous: bool, confidential: bool, id: Option<TrackingId>, language: &str) -> Conversed {
+        let speaker = self.speaker(language);
+        let Some(id) = id.or_else(|| self.sender.reports.last().map(|report| report.tracking_id.clone())) else {
+            return self.done(Some(speaker.help()), language);
+        };
+        let Some(target) = self.own(&id) else { return self.not_found(&id, language) };
+        let privacy = compose::hidden(target.privacy, anonymous, confidential);
+        if let Some(report) = self.sender.report_mut(target.complaint_id) {
+            report.privacy = privacy;
+        }
+        let said = speaker.privacy(&id, privacy);
+        self.follow(target, Intent::PrivacyChange, None, Some(privacy), said, language)
+    }
+
+    /// Words or files on an earlier report. Without either it is no addition, but a message of its own.
+    fn add(self, target: Target, intent: Intent, words: String, language: &str) -> Conversed {
+        let place = self.material.assembled.message.message.location.as_ref().map(compose::place_in_words);
+        let words = match place {
+            Some(place) if words.is_empty() => place,
+            Some(place) => format!("{words}\n{place}"),
+            None => words,
+        };
+        if words.is_empty() && !self.carries_more() {
+            return self.new_complaint(sms::Reading { too_short: true, ..Default::default() }, Hint::None, language);
+        }
+        let said = self.speaker(language).added(&target.tracking_id);
+        self.follow(target, intent, Some(words), None, said, language)
+    }
+
+    fn follow(
+        self,
+        target: Target,
+        intent: Intent,
+        words: Option<String>,
+        privacy: Option<Privacy>,
+        said: Said,
+        language: &str,
+    ) -> Conversed {
+        let assembled = self.material.assembled;
+        let kind = match intent {
+            Intent::Withdrawal => EventKind::Withdrawn,
+            Intent::PrivacyChange => EventKind::PrivacyChanged,
+            Intent::ErasureRequest => EventKind::ErasureRequested,
+            _ => EventKind::FollowUp,
+        };
+        let sequence = self.sender.next_sequence(target.complaint_id, target.sequence);
+        let addition = Addition {
+            complaint_id: target.complaint_id,
+            tracking_id: target.tracking_id,
+            sequence,
+            intent,
+            description: words,
+            privacy,
+        };
+        let follow_up = compose::follow_up(&self.material, addition);
+        assembled.became(target.complaint_id, self.sender);
+        let id = event_id(&self.material.channel.id, kind.short(), assembled.claims.iter().map(String::as_str));
+        Conversed::FollowUp(Box::new(WholeFollowUp {
+            follow_up,
+            kind,
+            event_id: id,
+            queue: target.queue,
+            sensitivity: privacy.unwrap_or(target.privacy).sensitivity(),
+            matter: self.matter(Some(said), language),
+        }))
+    }
+
+    /// A message that is content: an addition within the window of an SMS, or a complaint.
+    fn hear(self, text: String, hint: Hint, language: &str) -> Conversed {
+        let today = self.material.assembled.received_at.to_zoned(self.material.channel.timezone.clone()).date();
+        let typed =
+            matches!(self.material.channel.medium, Medium::Sms | Medium::Chat | Medium::Telegram | Medium::Whatsapp);
+        let keyword = |token: &str| if typed { (self.keyword)(token) } else { None };
+        let reading = sms::read(&text, keyword, today);
+        let same = self.same_words(&reading).is_some();
+        if !same
+            && !matches!(hint, Hint::Mentions(_))
+            && let Some(target) = self.open_window(&reading)
+        {
+            // A keyword has no field of its own in a follow-up, so its words stay together.
+            let words = if reading.keyword.is_some() { text } else { reading.text };
+            return self.add(target, Intent::AdditionalInformation, words, language);
+        }
+        self.new_complaint(reading, hint, language)
+    }
+
+    /// The report that another SMS within ten minutes adds to.
+    ///
+    /// Who asks for more privacy than that report has begins a new one: its words must not be joined to a report that
+    /// names the person.
+    fn open_window(&self, reading: &sms::Reading) -> Option<Target> {
+        if self.material.channel.medium != Medium::Sms || self.is_nobody() {
+            return None;
+        }
+        let last = self.sender.reports.last()?;
+        let since = self.material.assembled.received_at.as_second().saturating_sub(last.at);
+        let first = last
+            .first
+            .as_ref()
+            .and_then(|(id, _)| self.sender.reports.iter().find(|report| report.complaint_id == *id));
+        let report = first.unwrap_or(last);
+        let wanted = compose::hidden(report.privacy, reading.anonymous, reading.confidential);
+        let stricter = wanted.reporter_disclosure != report.privacy.reporter_disclosure
+            || wanted.content_disclosure != report.privacy.content_disclosure;
+        let has_something = !reading.text.is_empty() || self.carries_more();
+        (since < APPEND.as_secs() && !stricter && has_something).then(|| Target::of(report))
+    }
+
+    /// The first report of the last day with the same words.
+    fn same_words(&self, reading: &sms::Reading) -> Option<(Uuid, TrackingId)> {
+        let words = words_hash(&reading.text);
+        if words == 0 || self.is_nobody() {
+            return None;
+        }
+        let received = self.material.assembled.received_at.as_second();
+        let recent = |report: &&Report| received.saturating_sub(report.at).abs() < DUPLICATE.as_secs();
+        let same = self.sender.reports.iter().filter(recent).find(|report| report.text == words)?;
+        Some(same.first.clone().unwrap_or_else(|| (same.complaint_id, same.tracking_id.clone())))
+    }
+
+    fn new_complaint(mut self, reading: sms::Reading, hint: Hint, language: &str) -> Conversed {
+        let assembled = self.material.assembled;
+        let first = self.same_words(&reading);
+        let thread = self.thread(first.as_ref().map(|(id, _)| *id), &hint);
+        let privacy = compose::hidden(self.material.default_privacy(), reading.anonymous, reading.confidential);
+        let (too_short, text) = (reading.too_short, words_hash(&reading.text));
+        let complaint = compose::complaint(&self.material, Choices { reading, privacy, language, thread });
+        let say = match &first {
+            Some((_, id)) => Some(self.speaker(language).duplicate(id)),
+            None => self.first_words(&complaint, too_short, hint, language),
+        };
+        assembled.became(complaint.complaint_id, self.sender);
+        self.sender.remember(Report {
+            complaint_id: complaint.complaint_id,
+            tracking_id: complaint.tracking_id.clone(),
+            queue: String::new(),
+            at: assembled.received_at.as_second(),
+            text,
+            sequence: 0,
+            privacy,
+            messages: assembled.message_ids.iter().map(|id| short_hash(id)).collect(),
+            first,
+        });
+        let claims = assembled.claims.iter().map(String::as_str);
+        let id = event_id(&self.material.channel.id, EventKind::Received.short(), claims);
+        Conversed::Complaint(Box::new(WholeComplaint { complaint, event_id: id, matter: self.matter(say, language) }))
+    }
+
+    fn thread(&self, first: Option<Uuid>, hint: &Hint) -> Thread {
+        let message = &self.material.assembled.message.message;
+        // Only the core learns which report was mentioned, and only if it is there.
+        let mentioned = match hint {
+            Hint::Mentions(id) => self.known.filter(|known| known.tracking_id == *id).map(|known| known.complaint_id),
+            _ => None,
+        };
+        let relation = match (first, mentioned) {
+            (Some(_), _) => Some(Relation::PossibleDuplicate),
+            (None, Some(_)) => Some(Relation::Mentions),
+            (None, None) => None,
+        };
+        Thread {
+            in_reply_to: message.reply_to.clone(),
+            references: message.references.clone(),
+            related_complaint_id: first.or(mentioned),
+            relation,
+        }
+    }
+
+    /// The one answer to a new complaint.
+    fn first_words(&mut self, complaint: &Complaint, too_short: bool, hint: Hint, language: &str) -> Option<Said> {
+        let speaker = self.speaker(language);
+        let conversing = !matches!(self.material.channel.medium, Medium::Api | Medium::WebForm | Medium::Email);
+        if let Hint::Mistyped(id) = hint {
+            return Some(speaker.not_found(&id));
+        }
+        let empty = complaint.description.is_empty();
+        if conversing && empty && self.material.assembled.message.message.unsupported.is_some() {
+            return Some(speaker.unsupported());
+        }
+        if conversing && too_short && !self.carries_more() && self.may_hint() {
+            return Some(speaker.too_short());
+        }
+        let known = complaint.location.is_some() || sms::names_a_place(&complaint.description);
+        let place = if known { PlaceKnown::Yes } else { PlaceKnown::No };
+        speaker.received(&complaint.tracking_id, complaint.privacy, place, self.material.assembled.received_at)
+    }
+
+    /// Once an hour.
+    fn may_hint(&mut self) -> bool {
+        let now = self.now.as_second();
+        let said = self.sender.short_hint_at.is_some_and(|at| now.saturating_sub(at) < SHORT_HINT.as_secs());
+        if !said {
+            self.sender.short_hint_at = Some(now);
+        }
+        !said
+    }
+}
+
+/// What else there is to say or to note about a message that is content.
+enum Hint {
+    None,
+    /// It looks like a command, but for its number.
+    Mistyped(String),
+    /// It wants to add to a report that is not the sender's.
+    Mentions(TrackingId),
+}
+
+/// Programs and forms give no commands: what they send is content.
+fn obeys(medium: Medium) -> bool {
+    !matches!(medium, Medium::Api | Medium::WebForm)
+}
+
+/// Words alike but for case and space have the same hash; 0 is no words.
+fn words_hash(text: &str) -> u64 {
+    let mut words = String::with_capacity(text.len());
+    for word in text.split_whitespace() {
+        words.push_str(&word.to_lowercase());
+        words.push(' ');
+    }
+    if words.is_empty() { 0 } else { short_hash(&words).max(1) }
+}
+
+fn short_hash(text: &str) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&digest(&SHA256, text.as_bytes()).as_ref()[..8]);
+    u64::from_be_bytes(bytes)
+}
