@@ -351,7 +351,7 @@ redacted!(ContactPoint, Reporter, ChannelRecord, Complaint, FollowUp);
 
 impl Privacy {
     /// What a router may refuse without reading the document.
-    pub fn sensitivity(&self) -> Sensitivity {
+    pub fn sensitivity(self) -> Sensitivity {
         match self.content_disclosure {
             ContentDisclosure::Agency => Sensitivity::Confidential,
             ContentDisclosure::Public => Sensitivity::Normal,

@@ -21,6 +21,7 @@ use crate::{
 
 pub mod command;
 pub mod compose;
+mod earlier;
 pub mod said;
 pub mod sms;
 mod target;
@@ -146,6 +147,7 @@ pub fn asks_about(message: &Assembled, sender: &Sender) -> Option<TrackingId> {
 }
 
 /// Decides, and changes nothing but the sender's memory. `known` is the entry of what [`asks_about`] named.
+#[expect(clippy::needless_pass_by_value, reason = "a stage takes the message away: nobody converses about it twice")]
 pub fn converse(
     message: Assembled,
     sender: &mut Sender,

@@ -32,6 +32,7 @@ const LINE_MAX: usize = 255;
 
 /// A message that every later stage can rely on; only this module makes one.
 #[derive(Clone, Debug)]
+#[expect(clippy::manual_non_exhaustive, reason = "the attribute would let every module of this crate make one")]
 pub struct Normalised {
     pub origin: Arc<Origin>,
     /// Place of the message in its receipt.

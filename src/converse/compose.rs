@@ -46,6 +46,16 @@ pub struct Choices<'a> {
 }
 
 impl Material<'_> {
+    /// The provider named no sender.
+    pub fn is_nobody(&self) -> bool {
+        self.assembled.message.identity.value.is_empty()
+    }
+
+    /// Is there anything besides words?
+    pub fn carries_more(&self) -> bool {
+        !self.message().attachments.is_empty() || self.message().location.is_some()
+    }
+
     fn message(&self) -> &Message {
         &self.assembled.message.message
     }

@@ -105,7 +105,7 @@ pub fn names_a_place(text: &str) -> bool {
 }
 
 /// Tags of one word: where they stand, and what follows.
-fn tagged<'a>(text: &'a str, is_tag: impl Fn(&str) -> bool) -> Option<&'a str> {
+fn tagged(text: &str, is_tag: impl Fn(&str) -> bool) -> Option<&str> {
     let mut begin = 0;
     for word in text.split_inclusive(char::is_whitespace) {
         let end = begin + word.len();

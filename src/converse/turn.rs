@@ -1,27 +1,25 @@
 //! One turn of a conversation: the tests of `complaint-format.md` §5.2 in their order, and what follows from each.
 
 use jiff::{SignedDuration, Timestamp};
-use ring::digest::{SHA256, digest};
 use uuid::Uuid;
 
 use super::{
     Conversed, Matter, Obeyed, Said, WholeComplaint, WholeFollowUp,
     command::{self, Command},
     compose::{self, Addition, Choices, Material},
+    earlier,
     said::{PlaceKnown, Speaker},
     sms,
     target::Target,
 };
 use crate::{
-    complaint::{AgencyHint, Complaint, EventKind, Intent, Medium, Privacy, Relation, Thread, TrackingId, event_id},
+    complaint::{
+        AgencyHint, Complaint, EventKind, Flag, Intent, Medium, Privacy, Relation, Thread, TrackingId, event_id,
+    },
     sender::{Report, Sender},
     store::ComplaintRecord,
 };
 
-/// Within this time after a complaint another SMS adds to it.
-const APPEND: SignedDuration = SignedDuration::from_mins(10);
-/// Within this time the same words are a possible duplicate.
-const DUPLICATE: SignedDuration = SignedDuration::from_hours(24);
 /// The hint about a short text goes out once in this time.
 const SHORT_HINT: SignedDuration = SignedDuration::from_hours(1);
 /// A language that the detector is surer of than this is the one to answer in.
@@ -52,7 +50,7 @@ impl Turn<'_> {
             let target = Target::of(report);
             return self.add(target, Intent::AdditionalInformation, text, &language);
         }
-        if let Some(target) = self.edited() {
+        if let Some(target) = earlier::edited(&self.material, self.sender) {
             return self.add(target, Intent::Correction, text, &language);
         }
         match command {
@@ -64,10 +62,6 @@ impl Turn<'_> {
 
     fn text(&self) -> String {
         self.material.assembled.message.message.text.clone().unwrap_or_default()
-    }
-
-    fn is_nobody(&self) -> bool {
-        self.material.assembled.message.identity.value.is_empty()
     }
 
     /// What the citizen asked for, what the provider says, what the words are in, and at last the channel's.
@@ -94,8 +88,10 @@ impl Turn<'_> {
 
     fn matter(&self, say: Option<Said>, language: &str) -> Matter {
         let assembled = self.material.assembled;
+        // Two machines that answer each other never stop, so a machine is taken in and not answered (RFC 3834).
+        let automatic = assembled.message.flags.iter().any(|flag| matches!(flag, Flag::AutoReply | Flag::Bulk));
         Matter {
-            say,
+            say: say.filter(|_| !automatic),
             vault: self.material.address(),
             replyable: self.material.replyable(),
             language: language.to_owned(),
@@ -107,7 +103,7 @@ impl Turn<'_> {
 
     /// A report with this number, if it is this sender's.
     fn own(&self, id: &TrackingId) -> Option<Target> {
-        if self.is_nobody() {
+        if self.material.is_nobody() {
             return None;
         }
         let known = self.known.filter(|known| {
@@ -123,13 +119,6 @@ impl Turn<'_> {
             (None, Some(known)) => Some(Target::known(known)),
             (None, None) => None,
         }
-    }
-
-    /// The report that has the message which was edited.
-    fn edited(&self) -> Option<Target> {
-        let edited = short_hash(self.material.assembled.message.message.edit_of.as_deref()?);
-        let report = self.sender.reports.iter().rev().find(|report| report.messages.contains(&edited))?;
-        (!self.is_nobody()).then(|| Target::of(report))
     }
 
     fn obey(self, command: Command, text: String, language: &str) -> Conversed {
@@ -190,7 +179,7 @@ impl Turn<'_> {
 
     fn add_by_number(self, id: &TrackingId, words: String, text: String, language: &str) -> Conversed {
         match self.own(id) {
-            Some(target) if words.is_empty() && !self.carries_more() => {
+            Some(target) if words.is_empty() && !self.material.carries_more() => {
                 let said = self.speaker(language).help();
                 self.done_about(Some(said), Some(target.complaint_id), language)
             }
@@ -198,12 +187,6 @@ impl Turn<'_> {
             // Somebody else's number, or nobody's: the words are a complaint of their own, and the answer tells nothing.
             None => self.hear(text, Hint::Mentions(id.clone()), language),
         }
-    }
-
-    /// Is there anything besides words?
-    fn carries_more(&self) -> bool {
-        let message = &self.material.assembled.message.message;
-        !message.attachments.is_empty() || message.location.is_some()
     }
 
     fn change(self, id: &TrackingId, intent: Intent, language: &str) -> Conversed {
@@ -235,7 +218,7 @@ impl Turn<'_> {
             Some(place) => format!("{words}\n{place}"),
             None => words,
         };
-        if words.is_empty() && !self.carries_more() {
+        if words.is_empty() && !self.material.carries_more() {
             return self.new_complaint(sms::Reading { too_short: true, ..Default::default() }, Hint::None, language);
         }
         let said = self.speaker(language).added(&target.tracking_id);
@@ -287,10 +270,10 @@ impl Turn<'_> {
             matches!(self.material.channel.medium, Medium::Sms | Medium::Chat | Medium::Telegram | Medium::Whatsapp);
         let keyword = |token: &str| if typed { (self.keyword)(token) } else { None };
         let reading = sms::read(&text, keyword, today);
-        let same = self.same_words(&reading).is_some();
+        let same = earlier::same_words(&self.material, self.sender, &reading).is_some();
         if !same
             && !matches!(hint, Hint::Mentions(_))
-            && let Some(target) = self.open_window(&reading)
+            && let Some(target) = earlier::open_window(&self.material, self.sender, &reading)
         {
             // A keyword has no field of its own in a follow-up, so its words stay together.
             let words = if reading.keyword.is_some() { text } else { reading.text };
@@ -299,46 +282,12 @@ impl Turn<'_> {
         self.new_complaint(reading, hint, language)
     }
 
-    /// The report that another SMS within ten minutes adds to.
-    ///
-    /// Who asks for more privacy than that report has begins a new one: its words must not be joined to a report that
-    /// names the person.
-    fn open_window(&self, reading: &sms::Reading) -> Option<Target> {
-        if self.material.channel.medium != Medium::Sms || self.is_nobody() {
-            return None;
-        }
-        let last = self.sender.reports.last()?;
-        let since = self.material.assembled.received_at.as_second().saturating_sub(last.at);
-        let first = last
-            .first
-            .as_ref()
-            .and_then(|(id, _)| self.sender.reports.iter().find(|report| report.complaint_id == *id));
-        let report = first.unwrap_or(last);
-        let wanted = compose::hidden(report.privacy, reading.anonymous, reading.confidential);
-        let stricter = wanted.reporter_disclosure != report.privacy.reporter_disclosure
-            || wanted.content_disclosure != report.privacy.content_disclosure;
-        let has_something = !reading.text.is_empty() || self.carries_more();
-        (since < APPEND.as_secs() && !stricter && has_something).then(|| Target::of(report))
-    }
-
-    /// The first report of the last day with the same words.
-    fn same_words(&self, reading: &sms::Reading) -> Option<(Uuid, TrackingId)> {
-        let words = words_hash(&reading.text);
-        if words == 0 || self.is_nobody() {
-            return None;
-        }
-        let received = self.material.assembled.received_at.as_second();
-        let recent = |report: &&Report| received.saturating_sub(report.at).abs() < DUPLICATE.as_secs();
-        let same = self.sender.reports.iter().filter(recent).find(|report| report.text == words)?;
-        Some(same.first.clone().unwrap_or_else(|| (same.complaint_id, same.tracking_id.clone())))
-    }
-
     fn new_complaint(mut self, reading: sms::Reading, hint: Hint, language: &str) -> Conversed {
         let assembled = self.material.assembled;
-        let first = self.same_words(&reading);
+        let first = earlier::same_words(&self.material, self.sender, &reading);
         let thread = self.thread(first.as_ref().map(|(id, _)| *id), &hint);
         let privacy = compose::hidden(self.material.default_privacy(), reading.anonymous, reading.confidential);
-        let (too_short, text) = (reading.too_short, words_hash(&reading.text));
+        let (too_short, text) = (reading.too_short, earlier::words_hash(&reading.text));
         let complaint = compose::complaint(&self.material, Choices { reading, privacy, language, thread });
         let say = match &first {
             Some((_, id)) => Some(self.speaker(language).duplicate(id)),
@@ -353,7 +302,7 @@ impl Turn<'_> {
             text,
             sequence: 0,
             privacy,
-            messages: assembled.message_ids.iter().map(|id| short_hash(id)).collect(),
+            messages: assembled.message_ids.iter().map(|id| earlier::short_hash(id)).collect(),
             first,
         });
         let claims = assembled.claims.iter().map(String::as_str);
@@ -392,7 +341,7 @@ impl Turn<'_> {
         if conversing && empty && self.material.assembled.message.message.unsupported.is_some() {
             return Some(speaker.unsupported());
         }
-        if conversing && too_short && !self.carries_more() && self.may_hint() {
+        if conversing && too_short && !self.material.carries_more() && self.may_hint() {
             return Some(speaker.too_short());
         }
         let known = complaint.location.is_some() || sms::names_a_place(&complaint.description);
@@ -423,20 +372,4 @@ enum Hint {
 /// Programs and forms give no commands: what they send is content.
 fn obeys(medium: Medium) -> bool {
     !matches!(medium, Medium::Api | Medium::WebForm)
-}
-
-/// Words alike but for case and space have the same hash; 0 is no words.
-fn words_hash(text: &str) -> u64 {
-    let mut words = String::with_capacity(text.len());
-    for word in text.split_whitespace() {
-        words.push_str(&word.to_lowercase());
-        words.push(' ');
-    }
-    if words.is_empty() { 0 } else { short_hash(&words).max(1) }
-}
-
-fn short_hash(text: &str) -> u64 {
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&digest(&SHA256, text.as_bytes()).as_ref()[..8]);
-    u64::from_be_bytes(bytes)
 }

@@ -4,7 +4,7 @@
 //! each language has words that the others do not use, and Indonesian has its vocabulary of complaints besides. Only a
 //! longer text without any of them goes to the statistics, and is believed when they are sure.
 
-use std::sync::LazyLock;
+use std::{collections::HashMap, sync::LazyLock};
 
 use whatlang::{Detector, Lang};
 
@@ -19,226 +19,62 @@ const FLOOR: f64 = 0.6;
 /// Bytes of the text that the statistics see.
 const SAMPLE: usize = 300;
 
-/// Sorted, as they are searched by halves.
-const INDONESIAN: &[&str] = &[
-    "ada",
-    "adalah",
-    "akan",
-    "aku",
-    "anda",
-    "antrean",
-    "apa",
-    "atau",
-    "bapak",
-    "banjir",
-    "bantu",
-    "belum",
-    "berlubang",
-    "bisa",
-    "blm",
-    "bocor",
-    "bpk",
-    "dalam",
-    "dan",
-    "dari",
-    "daerah",
-    "dekat",
-    "dengan",
-    "depan",
-    "desa",
-    "dgn",
-    "di",
-    "dinas",
-    "ini",
-    "itu",
-    "jadi",
-    "jalan",
-    "jangan",
-    "jln",
-    "juga",
-    "kalau",
-    "kami",
-    "kantor",
-    "karena",
-    "ke",
-    "kecamatan",
-    "kelurahan",
-    "kemarin",
-    "kepada",
-    "kita",
-    "kok",
-    "korupsi",
-    "lampu",
-    "laporan",
-    "lebih",
-    "listrik",
-    "lurah",
-    "macet",
-    "masih",
-    "mati",
-    "melaporkan",
-    "mereka",
-    "minggu",
-    "minta",
-    "mohon",
-    "mulai",
-    "oleh",
-    "padam",
-    "pada",
-    "pagi",
-    "pak",
-    "parah",
-    "pasar",
-    "petugas",
-    "pungli",
-    "pungutan",
-    "rusak",
-    "saat",
-    "saja",
-    "sampah",
-    "sampai",
-    "sangat",
-    "saya",
-    "sdh",
-    "sejak",
-    "selalu",
-    "semua",
-    "seperti",
-    "setiap",
-    "siang",
-    "sore",
-    "sudah",
-    "tadi",
-    "tapi",
-    "tdk",
-    "telah",
-    "tempat",
-    "tentang",
-    "terima",
-    "tidak",
-    "tolong",
-    "uang",
-    "udah",
-    "untuk",
-    "utk",
-    "warga",
-    "yang",
-    "yg",
-];
-const JAVANESE: &[&str] = &[
-    "arep",
-    "banyu",
-    "dalan",
-    "dereng",
-    "enten",
-    "gak",
-    "iki",
-    "ing",
-    "isih",
-    "iso",
-    "jenengan",
-    "kali",
-    "karo",
-    "kawit",
-    "kowe",
-    "kudu",
-    "kulo",
-    "kuwi",
-    "lagek",
-    "lan",
-    "matur",
-    "mbanget",
-    "mboten",
-    "mergo",
-    "monggo",
-    "nang",
-    "ndak",
-    "neng",
-    "nggih",
-    "niki",
-    "nuwun",
-    "ono",
-    "opo",
-    "ora",
-    "panjenengan",
-    "piye",
-    "pripun",
-    "saiki",
-    "saking",
-    "sampun",
-    "sing",
-    "sopo",
-    "suwe",
-    "tulung",
-    "wis",
-    "wong",
-    "wonten",
-];
-const SUNDANESE: &[&str] = &[
-    "abdi", "aranjeun", "atos", "aya", "bade", "caina", "dugi", "enggal", "eta", "geus", "hatur", "henteu", "ieu",
-    "imah", "jeung", "kana", "keur", "kumaha", "kuring", "moal", "naha", "nuhun", "nuju", "parantos", "payun",
-    "payuneun", "punten", "ruksak", "sareng", "sareung", "saur", "sok", "tos", "teu", "teuing", "ti", "tulungan",
-    "urang",
-];
-const MALAY: &[&str] = &[
-    "awak",
-    "bekalan",
-    "encik",
-    "ialah",
-    "jabatan",
-    "kerana",
-    "kereta",
-    "kerosakan",
-    "lebuhraya",
-    "longkang",
-    "mahu",
-    "majlis",
-    "pejabat",
-    "perbandaran",
-    "perkhidmatan",
-    "rosak",
-    "sahaja",
-    "sila",
-    "tuan",
-    "wang",
-];
-const ENGLISH: &[&str] = &[
-    "a", "and", "are", "at", "because", "been", "broken", "damaged", "for", "from", "has", "have", "help", "i", "in",
-    "is", "it", "my", "near", "no", "not", "of", "on", "our", "please", "road", "since", "street", "that", "the",
-    "there", "this", "to", "very", "was", "water", "we", "were", "when", "where", "with", "you",
-];
+/// Languages, with the weight of a word: the regional languages borrow from Indonesian all the time, and it borrows few
+/// words of theirs.
+const LANGUAGES: [(&str, u32, &str); 5] =
+    [("id", 1, INDONESIAN), ("jv", 2, JAVANESE), ("su", 2, SUNDANESE), ("ms", 2, MALAY), ("en", 1, ENGLISH)];
+
+const INDONESIAN: &str = "\
+    ada adalah akan aku anda antrean apa atau banjir bantu bapak belum berlubang bisa blm bocor bpk daerah dalam dan \
+    dari dekat dengan depan desa dgn di dinas ini itu jadi jalan jangan jln juga kalau kami kantor karena ke \
+    kecamatan kelurahan kemarin kepada kita kok korupsi lampu laporan lebih listrik lurah macet masih mati \
+    melaporkan mereka minggu minta mohon mulai oleh pada padam pagi pak parah pasar petugas pungli pungutan rusak \
+    saat saja sampah sampai sangat saya sdh sejak selalu semua seperti setiap siang sore sudah tadi tapi tdk telah \
+    tempat tentang terima tidak tolong uang udah untuk utk warga yang yg";
+const JAVANESE: &str = "\
+    arep banyu dalan dereng enten gak iki ing isih iso jenengan kali karo kawit kowe kudu kulo kuwi lagek lan matur \
+    mbanget mboten mergo monggo nang ndak neng nggih niki nuwun ono opo ora panjenengan piye pripun saiki saking \
+    sampun sing sopo suwe tulung wis wong wonten";
+const SUNDANESE: &str = "\
+    abdi aranjeun atos aya bade caina dugi enggal eta geus hatur henteu ieu imah jeung kana keur kumaha kuring moal \
+    naha nuhun nuju parantos payun payuneun punten ruksak sareng sareung saur sok teu teuing ti tos tulungan urang";
+const MALAY: &str = "\
+    awak bekalan encik ialah jabatan kerana kereta kerosakan lebuhraya longkang mahu majlis pejabat perbandaran \
+    perkhidmatan rosak sahaja sila tuan wang";
+const ENGLISH: &str = "\
+    a and are at because been broken damaged for from has have help i in is it my near no not of on our please road \
+    since street that the there this to very was water we were when where with you";
+
+/// Places in [`LANGUAGES`], by word.
+static VOCABULARY: LazyLock<HashMap<&str, usize>> = LazyLock::new(|| {
+    let words =
+        |(place, (_, _, words)): (usize, &(_, _, &'static str))| words.split(' ').map(move |word| (word, place));
+    LANGUAGES.iter().enumerate().flat_map(words).collect()
+});
 
 static STATISTICS: LazyLock<Detector> =
     LazyLock::new(|| Detector::with_allowlist(vec![Lang::Ind, Lang::Jav, Lang::Eng]));
 
 /// BCP 47 and how sure the detector is, 0 to 1. None: too little to say.
 pub fn detect(text: &str) -> Option<(String, f64)> {
-    let mut scores =
-        [("id", 0_u32, INDONESIAN), ("jv", 0, JAVANESE), ("su", 0, SUNDANESE), ("ms", 0, MALAY), ("en", 0, ENGLISH)];
+    let mut scores = [0_u32; LANGUAGES.len()];
     let mut count = 0;
     for word in words(text).take(WORDS) {
         count += 1;
-        for (language, score, list) in &mut scores {
-            // The regional languages borrow Indonesian words all the time, and Indonesian borrows few of theirs.
-            let weight = if matches!(*language, "id" | "en") { 1 } else { 2 };
-            if is_in(list, &word) {
-                *score += weight;
-            }
+        if let Some(place) = VOCABULARY.get(word.as_str()) {
+            scores[*place] += LANGUAGES[*place].1;
         }
     }
-    let total: u32 = scores.iter().map(|(_, score, _)| score).sum();
-    scores.sort_by_key(|(_, score, _)| std::cmp::Reverse(*score));
-    let [(language, best, _), (_, second, _), ..] = scores;
+    let total: u32 = scores.iter().sum();
+    let mut order: [usize; LANGUAGES.len()] = std::array::from_fn(|place| place);
+    order.sort_by_key(|place| std::cmp::Reverse(scores[*place]));
+    let (best, second) = (scores[order[0]], scores[order[1]]);
     if best > second && (best >= 2 || count <= 4) {
         let share = f64::from(best) / f64::from(total);
         let evidence = 1.0 - 0.5 / f64::from(best);
-        return Some((language.to_owned(), (share * evidence * 100.0).round() / 100.0));
+        return Some((LANGUAGES[order[0]].0.to_owned(), (share * evidence * 100.0).round() / 100.0));
     }
     if count < WORDS_FOR_STATISTICS { None } else { by_statistics(text) }
-}
-
-fn is_in(list: &[&str], word: &str) -> bool {
-    list.binary_search(&word).is_ok()
 }
 
 fn by_statistics(text: &str) -> Option<(String, f64)> {
@@ -259,11 +95,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_words_are_sorted() {
-        for list in [INDONESIAN, JAVANESE, SUNDANESE, MALAY, ENGLISH] {
-            let unsorted = list.windows(2).find(|pair| pair[0] >= pair[1]);
-            assert_eq!(unsorted, None);
-        }
+    fn a_word_belongs_to_one_language() {
+        let listed: usize = LANGUAGES.iter().map(|(_, _, words)| words.split(' ').count()).sum();
+        assert_eq!(VOCABULARY.len(), listed);
     }
 
     #[test]
