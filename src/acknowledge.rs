@@ -13,6 +13,7 @@ use crate::{
     gsm,
     locale::Locales,
     receipt::ChannelId,
+    sender::Sender,
     store::{OutboxEntry, OutboxKind},
 };
 
@@ -59,22 +60,22 @@ pub struct Terms<'a> {
 
 /// None where nothing may be sent: not replyable, the channel says `acknowledge = false` or cannot send, or a loop.
 ///
-/// `recent_answers` are the times of the last answers to this sender, oldest first; the answer's is added, and those
-/// that no longer count are removed.
+/// Also none on our own initiative after BERHENTI. The answer is noted in the sender's memory.
 pub fn acknowledge(
     occasion: &Occasion<'_>,
-    recent_answers: &mut Vec<Timestamp>,
+    sender: &mut Sender,
     terms: Terms<'_>,
     locales: &Locales,
     now: Timestamp,
 ) -> Option<OutboxEntry> {
     let said = occasion.said;
-    let wanted = terms.acknowledge || is_asked_for(said.message);
-    if !occasion.replyable || !terms.can_send || !wanted || in_loop(recent_answers, now) {
+    let wanted = (terms.acknowledge && !sender.stopped) || is_asked_for(said.message);
+    let in_loop = sender.answers_within(LOOP_WINDOW, now) >= LOOP_ANSWERS;
+    if !occasion.replyable || !terms.can_send || !wanted || in_loop {
         return None;
     }
     let text = text(said, locales)?;
-    recent_answers.push(now);
+    sender.answered(now);
     Some(OutboxEntry {
         id: outbox_id(terms.channel, occasion.cause),
         kind: OutboxKind::Acknowledgement,
@@ -90,13 +91,6 @@ pub fn acknowledge(
         status: None,
         failure: None,
     })
-}
-
-/// Forgets the answers that no longer count, and says whether one more would be too many.
-fn in_loop(recent_answers: &mut Vec<Timestamp>, now: Timestamp) -> bool {
-    // A clock that was set back leaves times in the future; those far ahead would keep a citizen silent for ever.
-    recent_answers.retain(|at| now.duration_since(*at).abs() < LOOP_WINDOW);
-    recent_answers.len() >= LOOP_ANSWERS
 }
 
 /// The words, if there are any and none of them is the citizen's.
@@ -144,13 +138,13 @@ mod tests {
         replyable: bool,
         acknowledge: bool,
         can_send: bool,
-        recent: Vec<Timestamp>,
+        sender: Sender,
     }
 
     impl Default for Case {
         fn default() -> Self {
             let said = said("sms.ack");
-            Self { said, cause: "event-1", replyable: true, acknowledge: true, can_send: true, recent: Vec::new() }
+            Self { said, cause: "event-1", replyable: true, acknowledge: true, can_send: true, sender: Sender::default() }
         }
     }
 
@@ -165,7 +159,7 @@ mod tests {
                 replyable: self.replyable,
             };
             let terms = Terms { channel: &channel, acknowledge: self.acknowledge, can_send: self.can_send };
-            acknowledge(&occasion, &mut self.recent, terms, &Locales::default(), now)
+            acknowledge(&occasion, &mut self.sender, terms, &Locales::default(), now)
         }
     }
 
@@ -179,7 +173,7 @@ mod tests {
         );
         assert!(gsm::septets(&entry.text) <= Some(160));
         assert_eq!((entry.kind, entry.due, entry.created, entry.attempts), (OutboxKind::Acknowledgement, NOW, NOW, 0));
-        assert_eq!(case.recent, [NOW]);
+        assert_eq!(case.sender.answers_within(LOOP_WINDOW, NOW), 1);
     }
 
     #[test]
@@ -200,7 +194,7 @@ mod tests {
             Case { said: said("sms.no_such_text"), ..Case::default() },
         ] {
             assert_eq!(case.answer(NOW), None);
-            assert_eq!(case.recent, [], "what was not sent does not count");
+            assert_eq!(case.sender.answers_within(LOOP_WINDOW, NOW), 0, "what was not sent does not count");
         }
     }
 
@@ -224,12 +218,13 @@ mod tests {
         }
         assert!(case.answer(NOW + SignedDuration::from_secs(299)).is_none());
         assert!(case.answer(NOW + SignedDuration::from_secs(300)).is_some(), "the first has gone out of sight");
-        assert_eq!(case.recent.len(), 3);
+        assert_eq!(case.sender.answers_within(LOOP_WINDOW, NOW + SignedDuration::from_secs(300)), 3);
     }
 
     #[test]
     fn a_clock_that_was_set_back_does_not_silence_a_citizen() {
-        let mut case = Case { recent: vec![NOW + SignedDuration::from_hours(1); 3], ..Case::default() };
+        let mut case = Case::default();
+        (0..3).for_each(|_| case.sender.answered(NOW + SignedDuration::from_hours(1)));
         assert!(case.answer(NOW).is_some());
     }
 

@@ -174,6 +174,7 @@ fn gather(message: Normalised, place: Place, sender: &mut Sender, channel: &Chan
             let claim_keys = message.claim_keys.clone();
             let mut waiting = Waiting {
                 key: place.key,
+                channel: channel.id.clone(),
                 gathering: place.gathering,
                 opened: now.as_millisecond(),
                 deadline: 0,

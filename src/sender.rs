@@ -187,7 +187,8 @@ fn keep_last<T>(list: &mut Vec<T>, most: usize) {
 }
 
 fn within(times: &[i64], seconds: i64, now: Timestamp) -> usize {
-    times.iter().filter(|at| now.as_second().saturating_sub(**at) < seconds).count()
+    // A clock that was set back leaves times in the future: those far ahead must not keep a citizen silent (G8).
+    times.iter().filter(|at| now.as_second().abs_diff(**at) < seconds.unsigned_abs()).count()
 }
 
 #[cfg(test)]

@@ -25,13 +25,12 @@ use crate::{
     assemble::flush_due,
     channel::Channel,
     clock,
-    converse::asks_about,
     journal::{JournalError, Ticket},
     message::DeliveryReport,
     normalise::Normalised,
     receipt::ChannelId,
     sender::Sender,
-    store::{ComplaintRecord, SenderKey, Settled, StoreError},
+    store::{SenderKey, Settled, StoreError},
     telemetry::Outcome,
 };
 
@@ -184,8 +183,7 @@ impl Applier {
         let mut steps = Vec::with_capacity(pending.len());
         for Pending { channel, message, .. } in pending {
             let memory = memories.get_mut(&message.sender).expect("the memory of every sender was read");
-            let known = self.known(message).await?;
-            steps.push(self.pipeline.message(message.clone(), known.as_ref(), channel, memory, now));
+            steps.push(self.pipeline.message(message.clone(), channel, memory, now).await?);
         }
         let (transitions, outcomes): (Vec<_>, Vec<_>) =
             steps.into_iter().map(|Step { transition, outcome }| {
@@ -209,14 +207,6 @@ impl Applier {
             (key, Memory { version: found.version, sender })
         });
         Ok(memories.collect())
-    }
-
-    /// The complaint that a message asks about, if it names one.
-    async fn known(&self, message: &Normalised) -> Result<Option<ComplaintRecord>, StoreError> {
-        match asks_about(message) {
-            Some(tracking_id) => self.pipeline.store.complaint_by_tracking_id(&tracking_id).await,
-            None => Ok(None),
-        }
     }
 
     /// Books what is settled; what met a conflict is left.
@@ -318,22 +308,22 @@ impl Applier {
         let Some(found) = self.pipeline.store.senders(&[key]).await?.into_iter().next() else { return Ok(false) };
         let Ok(sender) = Sender::decode(&found.state.value) else { return Ok(false) };
         let mut memory = Memory { version: found.version, sender };
-        let channels = self.pipeline.channels.borrow().clone();
-        let assembled = flush_due(&mut memory.sender, now);
-        let open = |channel: &ChannelId| channels.open(channel.as_str()).cloned();
-        let with_channel: Option<Vec<_>> =
-            assembled.into_iter().map(|one| open(&one.message.origin.channel).map(|channel| (channel, one))).collect();
-        // Fragments of a channel that is closed wait until it opens: nothing is written, and the store keeps them.
-        let Some(with_channel) = with_channel else { return Ok(false) };
-        let grown = !with_channel.is_empty();
-        let mut transitions = Vec::with_capacity(with_channel.len());
-        for (channel, one) in with_channel {
-            tracing::info!(channel.id = %channel.facts.id, "fragments go on at their deadline");
-            transitions.push(self.pipeline.flushed(one, &channel, &mut memory, now).transition);
+        let channel = memory.sender.waiting.first().map(|waiting| waiting.channel.clone());
+        let channel = channel.and_then(|id| self.pipeline.channels.borrow().open(id.as_str()).cloned());
+        let mut transitions = Vec::new();
+        if let Some(channel) = channel {
+            for assembled in flush_due(&mut memory.sender, key, &channel.facts, now) {
+                tracing::info!(channel.id = %channel.facts.id, "fragments go on at their deadline");
+                transitions.push(self.pipeline.flushed(assembled, &channel, &mut memory, now).transition);
+            }
+        } else if !memory.sender.waiting.is_empty() {
+            // Fragments of a channel that is closed wait until it opens.
+            return Ok(false);
         }
+        let grown = !transitions.is_empty();
         if !grown {
             // Nothing was due after all: the deadline is written anew.
-            transitions.push(self.pipeline.unchanged(key, &mut memory));
+            transitions.push(Pipeline::unchanged(key, &mut memory));
         }
         // A conflict says that somebody else was faster: the next tick looks again.
         self.pipeline.store.settle(transitions).await?;

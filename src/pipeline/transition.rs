@@ -2,20 +2,26 @@
 
 use jiff::Timestamp;
 
-use super::{Pipeline, Rules};
+use super::Pipeline;
 use crate::{
-    acknowledge::{Occasion, acknowledge},
+    acknowledge::{Occasion, Terms, acknowledge},
     assemble::{Assembled, Assembly, assemble},
     channel::Channel,
-    complaint::{Event, EventKind},
-    converse::{Conversed, Said, WholeComplaint, WholeFollowUp, converse},
+    complaint::{Event, Sensitivity},
+    converse::{Address, Conversed, Matter, Obeyed, WholeComplaint, WholeFollowUp, asks_about, converse},
     normalise::Normalised,
+    receipt::ReceiptId,
+    route::{PRIORITY, TRIAGE},
     sender::Sender,
     store::{
-        ClaimKey, ComplaintRecord, NonceClaim, OutboxEntry, QueuedEvent, SenderKey, SenderState, Transition, VaultEntry,
+        ClaimKey, ComplaintRecord, NonceClaim, OutboxEntry, QueuedEvent, SenderKey, SenderState, StoreError, Transition,
     },
     telemetry::Outcome,
+    vault,
 };
+
+/// Confidential events are a little more urgent than others, so that a flood does not bury them.
+const CONFIDENTIAL_PRIORITY: u8 = PRIORITY + 1;
 
 /// The sender as the store has it, or as the messages before this one in the batch have left it.
 #[derive(Clone, Debug)]
@@ -31,46 +37,67 @@ pub struct Step {
     pub outcome: Outcome,
 }
 
+/// A transition that changes nothing yet.
+fn empty(receipt: ReceiptId, sender: SenderKey, claims_until: Timestamp) -> Transition {
+    Transition {
+        receipt,
+        claims: Vec::new(),
+        nonce: None,
+        claims_until,
+        sender,
+        expected: 0,
+        state: None,
+        events: Vec::new(),
+        outbox: Vec::new(),
+        vault: None,
+        record: None,
+    }
+}
+
 impl Pipeline {
-    /// A message that a citizen sent. `memory` is as it will be when the transition is applied.
-    pub(super) fn message(
+    /// A message that a citizen sent. `memory` is left as it will be when the transition is applied.
+    pub(super) async fn message(
         &self,
         message: Normalised,
-        known: Option<&ComplaintRecord>,
         channel: &Channel,
         memory: &mut Memory,
         now: Timestamp,
-    ) -> Step {
-        let claim = message.claim_key;
+    ) -> Result<Step, StoreError> {
         let claims_until = now + message.claim_window.unwrap_or(self.gateway.claim_window).signed();
+        let (receipt, sender) = (message.origin.id, message.sender);
         let nonce = message.origin.verdict.nonce.as_ref().map(|nonce| NonceClaim {
             key: ClaimKey(nonce.key),
             body: nonce.body,
             until: now + jiff::SignedDuration::from_secs(nonce.ttl_seconds.into()),
         });
-        let (receipt, sender) = (message.origin.id, message.sender);
+        let claims = message.claim_keys.clone();
+        let nothing = |outcome| Step { transition: empty(receipt, sender, claims_until), outcome };
         let mut step = match assemble(message, &mut memory.sender, &channel.facts, now) {
-            Assembly::Waits { .. } => Step { transition: empty(receipt, sender), outcome: Outcome::drafted },
-            Assembly::Whole(assembled) => self.whole(*assembled, known, channel, memory, now),
+            Assembly::Waits { .. } => nothing(Outcome::drafted),
+            Assembly::Repeated { .. } => nothing(Outcome::duplicate),
+            Assembly::Whole(assembled) => {
+                let known = self.known(&assembled, &memory.sender).await?;
+                self.whole(*assembled, known.as_ref(), channel, memory, now)
+            }
         };
-        step.transition.claims = vec![claim];
+        step.transition.claims = claims;
         step.transition.nonce = nonce;
         step.transition.claims_until = claims_until;
-        self.remember(step, memory)
+        Ok(remember(step, memory))
     }
 
     /// Fragments that a timer has flushed: their messages were claimed when they came.
     pub(super) fn flushed(&self, assembled: Assembled, channel: &Channel, memory: &mut Memory, now: Timestamp) -> Step {
         let step = self.whole(assembled, None, channel, memory, now);
-        self.remember(step, memory)
+        remember(step, memory)
     }
 
-    /// Writes the sender's memory into the step, and moves it on for the message behind.
-    fn remember(&self, mut step: Step, memory: &mut Memory) -> Step {
-        step.transition.expected = memory.version;
-        step.transition.state = Some(SenderState { value: memory.sender.encode(), deadline: memory.sender.deadline() });
-        memory.version += 1;
-        step
+    /// The complaint that a message asks about, if it names one.
+    async fn known(&self, message: &Assembled, sender: &Sender) -> Result<Option<ComplaintRecord>, StoreError> {
+        match asks_about(message, sender) {
+            Some(tracking_id) => self.store.complaint_by_tracking_id(&tracking_id).await,
+            None => Ok(None),
+        }
     }
 
     fn whole(
@@ -82,24 +109,117 @@ impl Pipeline {
         now: Timestamp,
     ) -> Step {
         let (receipt, sender) = (assembled.message.origin.id, assembled.message.sender);
-        let mut transition = empty(receipt, sender);
-        let Rules { agencies, .. } = &*self.rules;
+        let mut transition = empty(receipt, sender, now + self.gateway.claim_window.signed());
+        let agencies = &self.rules.agencies;
         let conversed = converse(assembled, &mut memory.sender, known, agencies, &channel.facts, &self.gateway, now);
         let outcome = match conversed {
             Conversed::Complaint(whole) => {
-                self.complaint(*whole, channel, memory, now, &mut transition);
+                self.complaint(*whole, channel, &mut memory.sender, now, &mut transition);
                 Outcome::enqueued
             }
             Conversed::FollowUp(whole) => {
-                self.follow_up(*whole, channel, memory, now, &mut transition);
+                self.follow_up(*whole, channel, &mut memory.sender, now, &mut transition);
                 Outcome::enqueued
             }
-            Conversed::Command(command) => {
-                transition.vault = Some(self.vault.seal(&command.address));
-                transition.outbox.extend(self.answer(&command, channel, memory, now));
+            Conversed::Command(obeyed) => {
+                let Obeyed { cause, complaint_id, matter } = *obeyed;
+                self.answer(&matter, &cause, complaint_id, channel, &mut memory.sender, now, &mut transition);
                 Outcome::command
             }
         };
         Step { transition, outcome }
     }
+
+    fn complaint(
+        &self,
+        whole: WholeComplaint,
+        channel: &Channel,
+        sender: &mut Sender,
+        now: Timestamp,
+        transition: &mut Transition,
+    ) {
+        let event = whole.event(&channel.facts.id);
+        let WholeComplaint { complaint, event_id, matter } = whole;
+        let route = self.rules.routing.route(&complaint, channel.facts.queue.as_deref());
+        sender.routed(complaint.complaint_id, &route.queue);
+        transition.record = Some(ComplaintRecord {
+            complaint_id: complaint.complaint_id,
+            tracking_id: complaint.tracking_id,
+            channel: channel.facts.id.clone(),
+            reporter_ref: matter.vault.reporter_ref.clone(),
+            queue: route.queue.clone(),
+            event_id: event_id.clone(),
+            language: matter.language.clone(),
+            receipts: matter.receipts.clone(),
+            received_at: matter.received_at,
+            enqueued_at: now,
+            leased_at: None,
+            acked_at: None,
+            replyable: matter.replyable,
+            sequence: 0,
+            status: Vec::new(),
+        });
+        transition.events.push(QueuedEvent { queue: route.queue, priority: route.priority, event });
+        let complaint_id = Some(complaint.complaint_id);
+        self.answer(&matter, &event_id, complaint_id, channel, sender, now, transition);
+    }
+
+    fn follow_up(
+        &self,
+        whole: WholeFollowUp,
+        channel: &Channel,
+        sender: &mut Sender,
+        now: Timestamp,
+        transition: &mut Transition,
+    ) {
+        let event: Event = whole.event(&channel.facts.id);
+        let priority = match whole.sensitivity {
+            Sensitivity::Confidential => CONFIDENTIAL_PRIORITY,
+            Sensitivity::Normal => PRIORITY,
+        };
+        let WholeFollowUp { follow_up, event_id, queue, matter, .. } = whole;
+        let queue = if queue.is_empty() { TRIAGE.to_owned() } else { queue };
+        transition.events.push(QueuedEvent { queue, priority, event });
+        self.answer(&matter, &event_id, Some(follow_up.complaint_id), channel, sender, now, transition);
+    }
+
+    /// What the citizen is told, and the address that it goes to.
+    #[expect(clippy::too_many_arguments, reason = "each is another thing; a struct for one caller would hide nothing")]
+    fn answer(
+        &self,
+        matter: &Matter,
+        cause: &str,
+        complaint_id: Option<uuid::Uuid>,
+        channel: &Channel,
+        sender: &mut Sender,
+        now: Timestamp,
+        transition: &mut Transition,
+    ) {
+        if matter.replyable {
+            let Address { reporter_ref, to, kind, from } = &matter.vault;
+            let address = vault::Address { to: to.clone(), kind: kind.clone(), from: from.clone() };
+            transition.vault = Some(self.vault.seal(reporter_ref, &address));
+        }
+        let Some(said) = &matter.say else { return };
+        let reporter_ref = &matter.vault.reporter_ref;
+        let occasion = Occasion { said, cause, reporter_ref, complaint_id, replyable: matter.replyable };
+        let facts = &channel.facts;
+        let terms = Terms { channel: &facts.id, acknowledge: facts.acknowledge, can_send: facts.can_reply };
+        let answer: Option<OutboxEntry> = acknowledge(&occasion, sender, terms, &self.rules.locales, now);
+        transition.outbox.extend(answer);
+    }
+
+    /// The memory alone, with its deadline computed anew.
+    pub(super) fn unchanged(sender: SenderKey, memory: &mut Memory) -> Transition {
+        let transition = empty(ReceiptId(uuid::Uuid::nil()), sender, Timestamp::UNIX_EPOCH);
+        remember(Step { transition, outcome: Outcome::drafted }, memory).transition
+    }
+}
+
+/// Writes the sender's memory into the step, and moves it on for the message behind.
+fn remember(mut step: Step, memory: &mut Memory) -> Step {
+    step.transition.expected = memory.version;
+    step.transition.state = Some(SenderState { value: memory.sender.encode(), deadline: memory.sender.deadline() });
+    memory.version += 1;
+    step
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::{
     complaint::Flag,
     message::Message,
-    receipt::{ReceiptId, Verdict},
+    receipt::{ChannelId, ReceiptId, Verdict},
 };
 
 /// One fragment: the message after normalising, and the facts of its receipt.
@@ -51,6 +51,9 @@ pub struct Waiting {
     /// Hash of sender, recipient, reference and total; two open ones may share it, as references are used again.
     #[serde(rename = "k")]
     pub key: String,
+    /// The channel that they came by: a timer has to know it.
+    #[serde(rename = "c")]
+    pub channel: ChannelId,
     #[serde(rename = "g")]
     pub gathering: Gathering,
     /// When the first came, Unix milliseconds.
