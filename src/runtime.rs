@@ -16,16 +16,19 @@ use tokio::{
 
 use crate::{
     agencies::Agencies,
-    channel::{ChannelSet, Slot, load::Defaults, reload},
+    channel::{ChannelFacts, ChannelSet, Slot, folders::Folders, open::Defaults, reload::{self, Loader}},
     clock, config,
     config::Resolved,
     diagnostic::Diagnostic,
     gateway::Gateway,
-    http::Client,
+    http::Http,
     journal::{Journal, JournalOptions},
     locale::Locales,
-    outbox::Outbox,
+    message::Message,
+    normalise::normalise,
+    outbox::{self, Outbox},
     pipeline::{Pipeline, Rules},
+    receipt::Origin,
     route::Routing,
     server::{self, App},
     signature::replay::ReplayMemory,
@@ -84,30 +87,33 @@ pub fn load_rules(resolved: &Resolved) -> Result<Rules, Vec<Diagnostic>> {
     }
 }
 
-/// What channels inherit from the gateway.
-pub fn channel_defaults(resolved: &Resolved) -> Defaults {
-    Defaults {
+/// Messages as samples and `loket channel try` show them.
+pub fn normalised(origin: &Arc<Origin>, place: usize, message: Message, facts: &ChannelFacts) -> Message {
+    normalise(origin, place, message, facts).message
+}
+
+/// Loads the channels of a configuration.
+pub fn channel_loader(resolved: &Resolved) -> Loader {
+    let folders =
+        Folders { manifests: resolved.config.channels_dir.clone(), channels: resolved.config_dir.join("channels") };
+    let defaults = Defaults {
         public_url: resolved.config.public_url.clone(),
         country: resolved.config.gateway.country.clone(),
         timezone: resolved.timezone.clone(),
         language: resolved.config.gateway.language.clone(),
         config_dir: resolved.config_dir.clone(),
-    }
-}
-
-/// The folders of manifests and channels.
-pub fn channel_folders(resolved: &Resolved) -> reload::Folders {
-    reload::Folders {
-        manifests: resolved.config.channels_dir.clone(),
-        channels: resolved.config_dir.join("channels"),
-    }
+        normalise: normalised,
+    };
+    Loader { folders, environment: Arc::new(config::environment), defaults: Arc::new(defaults) }
 }
 
 /// Opens journal, store and channels, and serves on `listener`.
 pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strictness) -> Result<Running, StartError> {
     let rules = load_rules(&resolved).map_err(StartError::Mistakes)?;
-    let folders = channel_folders(&resolved);
-    let set = reload::load_once(&folders, &channel_defaults(&resolved), &config::environment);
+    let loader = channel_loader(&resolved);
+    let first = loader.clone();
+    let (files, set) =
+        tokio::task::spawn_blocking(move || first.start()).await.context("the channels cannot be loaded")?;
     report(&set);
     if strictness == Strictness::Strict {
         let closed: Vec<_> = set.slots.values().flat_map(reasons).collect();
@@ -130,7 +136,8 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
     let gateway = Arc::new(gateway(&resolved, &*store).await?);
     let address = listener.local_addr().context("the address of the listener")?;
     let (stop, stopped) = watch::channel(false);
-    let (set, channels) = watch::channel(Arc::new(set));
+    let (set, watching) = reload::watch(loader, files, set);
+    let channels = set.subscribe();
     let (applied, applied_through) = watch::channel(0);
     let app = Arc::new(App {
         journal,
@@ -148,24 +155,23 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         resolved: Arc::new(resolved),
     });
     let pipeline = pipeline(&app, Arc::new(applied));
-    let outbox = Outbox {
-        store: app.store.clone(),
-        channels: app.channels.clone(),
+    let parts = outbox::Parts {
         vault: app.vault.clone(),
+        http: Http::new().context("the HTTP client")?,
         metrics: app.metrics.clone(),
-        client: Client::new().context("the HTTP client")?,
-        bell: app.outbox_bell.clone(),
+        channels: app.channels.clone(),
+        wake: app.outbox_bell.clone(),
+        stop: stopped.clone(),
     };
-    let defaults = channel_defaults(&app.resolved);
-    let watching = reload::watch(folders, defaults, config::environment, set, stopped.clone());
+    let outbox = Outbox::new(app.store.clone(), parts);
     Ok(Running {
         address,
         stop,
         server: tokio::spawn(server::serve(listener, app.clone())),
         pipeline: tokio::spawn(pipeline.run(tail, stopped.clone())),
-        outbox: tokio::spawn(outbox.run(stopped.clone())),
+        outbox: tokio::spawn(outbox.run()),
         others: vec![
-            tokio::spawn(watching),
+            watching,
             tokio::spawn(sweep(app.journal.clone(), stopped.clone())),
             tokio::spawn(reopened(app.clone(), stopped)),
         ],

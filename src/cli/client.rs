@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::{
     adapter::webhook::send::{Outgoing, Response},
     config::{self, Resolved},
-    http::Client,
+    http::Http,
 };
 
 use super::{Ending, output};
@@ -15,7 +15,7 @@ use super::{Ending, output};
 #[derive(Debug)]
 pub struct Gateway {
     runtime: tokio::runtime::Runtime,
-    client: Client,
+    client: Http,
     base: String,
     token: Option<secrecy::SecretString>,
 }
@@ -38,7 +38,7 @@ impl Gateway {
             listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
         let token = resolved.tokens.into_iter().next().map(|token| token.value);
-        Ok(Self { runtime, client: Client::new()?, base: format!("http://{listen}"), token })
+        Ok(Self { runtime, client: Http::new()?, base: format!("http://{listen}"), token })
     }
 
     pub fn get(&self, path: &str) -> Result<Value, Ending> {
@@ -59,7 +59,7 @@ impl Gateway {
         }
         let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
         let outgoing = Outgoing { method: method.to_owned(), url: format!("{}{path}", self.base), headers, body };
-        let answer = self.runtime.block_on(self.client.send_local(outgoing));
+        let answer = self.runtime.block_on(self.client.send(outgoing));
         let answer = answer.map_err(|error| {
             let hint = "is `loket serve` running with this configuration?";
             Ending::Error(anyhow::anyhow!("no gateway answers at {}: {error}; {hint}", self.base))

@@ -38,8 +38,7 @@ fn check(json: bool) -> Result<(), Ending> {
         Ending::Failed
     })?;
     let mut found = runtime::load_rules(&resolved).err().unwrap_or_default();
-    let folders = runtime::channel_folders(&resolved);
-    let set = channel::reload::load_once(&folders, &runtime::channel_defaults(&resolved), &config::environment);
+    let (_, set) = runtime::channel_loader(&resolved).start();
     for slot in set.slots.values() {
         if let channel::Slot::Closed { reasons } = slot {
             found.extend(reasons.iter().cloned());

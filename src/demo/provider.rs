@@ -18,7 +18,7 @@ use crate::{
     adapter::webhook::send::Outgoing,
     clock,
     complaint::hex,
-    http::Client,
+    http::Http,
 };
 
 /// Most messages that are remembered for the page.
@@ -38,14 +38,14 @@ pub struct Bubble {
 #[derive(Debug)]
 pub struct Provider {
     gateway: String,
-    client: Client,
+    client: Http,
     bubbles: Mutex<Vec<Bubble>>,
     answered: Notify,
 }
 
 impl Provider {
     pub fn new(gateway: String) -> anyhow::Result<Self> {
-        let client = Client::new()?;
+        let client = Http::new()?;
         Ok(Self { gateway, client, bubbles: Mutex::new(Vec::new()), answered: Notify::new() })
     }
 
@@ -128,7 +128,7 @@ impl Provider {
             ("x-twilio-signature".to_owned(), signature),
         ];
         let outgoing = Outgoing { method: "POST".to_owned(), url, headers, body: body.into_bytes() };
-        let response = self.client.send_local(outgoing).await.context("the gateway does not answer")?;
+        let response = self.client.send(outgoing).await.context("the gateway does not answer")?;
         Ok(response.status)
     }
 }
