@@ -21,7 +21,7 @@ use crate::{
     config::Resolved,
     diagnostic::{Diagnostic, Severity},
     http::Http,
-    outbox::probe::probe,
+    outbox::probe::{ProbeResult, probe},
     runtime,
 };
 
@@ -98,8 +98,10 @@ fn manifest_files(path: &Path) -> anyhow::Result<Vec<ManifestFile>> {
     let wanted = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
     let manifests = files.manifests.iter().filter(|(name, _)| is_folder || **name == wanted);
     let read = manifests.map(|(name, file)| {
-        let source = file.source().map_err(|mistake| anyhow::anyhow!("{mistake}"))?;
-        Ok(ManifestFile { name: name.clone(), source, recordings: files.recordings.clone() })
+        if let Some(fault) = &file.fault {
+            anyhow::bail!("{} cannot be read: {fault}", file.source.path.display());
+        }
+        Ok(ManifestFile { name: name.clone(), source: file.source.clone(), recordings: files.recordings.clone() })
     });
     read.collect()
 }
@@ -248,11 +250,20 @@ fn doctor(id: &str, json: bool) -> Result<(), Ending> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let result = runtime.block_on(async { anyhow::Ok(probe(&Http::new()?, &channel).await) })?;
     let url = format!("{}/in/{id}", resolved.config.public_url);
+    let (state, detail, owner) = match result {
+        ProbeResult::None => ("unknown", "the manifest has no [probe]".to_owned(), None),
+        ProbeResult::Good { owner } => ("good", "the provider takes them".to_owned(), owner),
+        ProbeResult::Bad { reason, owner } => ("bad", reason, owner),
+        ProbeResult::Unreachable { reason } => ("unknown", format!("the provider cannot be asked: {reason}"), None),
+    };
     if json {
-        output::json(&json!({ "id": id, "ok": result.is_good(), "detail": result.to_string(), "owner": result.owner(), "url": url }))?;
+        output::json(&json!({ "id": id, "credentials": state, "detail": detail, "owner": owner, "url": url }))?;
     } else {
-        output::line(&format!("credentials  {result}"));
+        output::line(&format!("credentials  {state}: {detail}"));
+        if let Some(owner) = owner {
+            output::line(&format!("webhook      {owner}"));
+        }
         output::line(&format!("URL          {url}"));
     }
-    if result.is_good() { Ok(()) } else { Err(Ending::Failed) }
+    if state == "bad" { Err(Ending::Failed) } else { Ok(()) }
 }
