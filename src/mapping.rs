@@ -1,4 +1,20 @@
 //! Mapping: jq takes requests apart, MiniJinja puts answers together (`channel-manifest.md` §3 to §5).
+//!
+//! In: a verified request and the rules of a manifest. Out: messages and delivery reports, each with its place in the
+//! receipt, and the items that could not be read. It is pure: no clock, no file, no network, no environment; a filter sees
+//! no secret but through `secret_eq`.
+//!
+//! Both what strangers send and what a manifest's author writes is bounded:
+//!
+//! | what | where |
+//! |---|---|
+//! | decompressed bytes, form fields, parts, depth, number of values of a body | `root` |
+//! | length and nesting of a filter; functions without an end | `filter`, refused when it is compiled |
+//! | memory and steps of a run | `value::meter`: every operation of a value pays; a run that overdraws gives nothing |
+//! | outputs of `each`, bytes of all results | `filter`, `fields` |
+//! | steps and output of a template | `template` |
+//!
+//! The time that a receipt may take is kept by the caller, which can abandon the thread.
 
 use jiff::tz::TimeZone;
 
@@ -6,6 +22,20 @@ use crate::{
     message::{DeliveryReport, Message},
     settings::Settings,
 };
+
+pub mod rules;
+
+mod value;
+mod filter;
+mod root;
+mod fields;
+mod items;
+mod template;
+
+pub use filter::Filter;
+pub use items::Mapping;
+pub use root::Root;
+pub use template::Template;
 
 /// What a filter may need beside its input.
 #[derive(Clone, Copy, Debug)]
@@ -46,14 +76,6 @@ pub struct Mapped {
     pub ignored: u32,
 }
 
-pub mod rules;
-
-use serde_json::Value;
-use std::net::IpAddr;
-use jiff::Timestamp;
-use crate::receipt::Request;
-use rules::{MessageRules, ReceiptRules, ReceiveRules};
-
 /// How a template's values are escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Escape {
@@ -65,56 +87,4 @@ pub enum Escape {
     /// Percent-encoded as a path segment.
     Url,
     Text,
-}
-
-/// The evaluation root of `channel-manifest.md` §4.
-#[derive(Debug)]
-pub struct Root;
-
-impl Root {
-    /// Decodes a verified request.
-    pub fn decode(request: &Request, endpoint: &str, remote: Option<IpAddr>, received_at: Timestamp, rules: &ReceiveRules, settings: &Settings) -> Result<Self, MappingFault> {
-        let _ = (request, endpoint, remote, received_at, rules, settings);
-        todo!()
-    }
-
-    /// For templates and handshakes.
-    pub fn to_json(&self) -> Value { todo!() }
-}
-
-/// A compiled jq filter.
-#[derive(Debug)]
-pub struct Filter;
-
-impl Filter {
-    /// Compiles one filter; the error says what is wrong in a line.
-    pub fn compile(source: &str) -> Result<Self, String> { let _ = source; todo!() }
-
-    /// The first output over a JSON document; None when there is none, or null.
-    pub fn run_first(&self, input: &Value, surroundings: &Surroundings<'_>) -> Result<Option<Value>, String> { let _ = (input, surroundings); todo!() }
-}
-
-/// A compiled template.
-#[derive(Debug)]
-pub struct Template;
-
-impl Template {
-    pub fn compile(source: &str, escape: Escape) -> Result<Self, String> { let _ = (source, escape); todo!() }
-    /// Names of the variables at the top level that the template reads (`settings.x` gives `settings`).
-    pub fn variables(&self) -> Vec<String> { todo!() }
-    /// Dotted paths (`settings.account_sid`, `secret.token`) that the template reads.
-    pub fn paths(&self) -> Vec<String> { todo!() }
-    pub fn render(&self, context: &Value) -> Result<String, String> { let _ = context; todo!() }
-}
-
-/// The compiled `[message]` and `[receipts]` of a manifest.
-#[derive(Debug)]
-pub struct Mapping;
-
-impl Mapping {
-    /// Compiles every filter; all mistakes at once.
-    pub fn compile(receive: &ReceiveRules, message: &MessageRules, receipts: Option<&ReceiptRules>) -> Result<Self, Vec<MappingError>> { let _ = (receive, message, receipts); todo!() }
-    /// Names of settings that filters read as `settings.NAME`, and of secrets in `secret_eq`.
-    pub fn settings_used(&self) -> Vec<String> { todo!() }
-    pub fn run(&self, root: &Root, surroundings: &Surroundings<'_>) -> Result<Mapped, MappingFault> { let _ = (root, surroundings); todo!() }
 }
