@@ -22,6 +22,8 @@ mod operators;
 
 use meter::{ENTRY, STEP, charge, overrun, spend, stop};
 
+/// What looking at one part of a value costs.
+const LOOK: usize = STEP / 4;
 /// How deep a value may nest that a filter builds.
 pub(super) const DEPTH: usize = 128;
 
@@ -100,7 +102,7 @@ impl Kind {
 fn nests_within(value: &Val, depth: usize) -> bool {
     match value {
         Val::Arr(items) => depth > 0 && spend(items.len()) && items.iter().all(|item| nests_within(item, depth - 1)),
-        Val::Obj(map) => depth > 0 && spend(map.len()) && map.values().all(|item| nests_within(item, depth - 1)),
+        Val::Obj(map) => depth > 0 && spend(map.len() * LOOK) && map.values().all(|item| nests_within(item, depth - 1)),
         _ => true,
     }
 }

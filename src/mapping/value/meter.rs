@@ -10,11 +10,11 @@ use jaq_core::Error;
 
 use super::Value;
 
-/// Bytes that one run may allocate in all, freed or not; small operations cost `STEP`. A run of this size takes about half a
-/// second, ten times what a receipt may take.
-const ALLOWANCE: usize = 64 << 20;
+/// Bytes that one run may allocate in all, freed or not; small operations cost `STEP`. A run that spends all of it takes some
+/// tenths of a second, several times what a receipt may take.
+const ALLOWANCE: usize = 32 << 20;
 /// Bytes that the smallest operation pays for.
-pub(in crate::mapping) const STEP: usize = 16;
+pub(in crate::mapping) const STEP: usize = 32;
 /// Bytes of an entry of an object: two values, a hash, and the key's buffer.
 pub(in crate::mapping) const ENTRY: usize = 80;
 
