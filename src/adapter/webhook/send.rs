@@ -1,9 +1,30 @@
 //! `[send]` and `[probe]`: composes the request of an answer, and judges what the provider says to it
-//! (`channel-manifest.md` §3 and §5). Pure: the shell sends what is composed here.
+//! (`channel-manifest.md` §3 and §5).
+//!
+//! In: a letter and the channel's settings, or the provider's answer. Out: a request that the shell sends, or what the
+//! answer means. It is pure: it opens no socket, and the time is an argument. No address, text or secret may stand in an
+//! error or in what `Debug` prints.
 
-use serde_json::Value;
-use crate::{mapping::{Escape, Filter, MappingError, Template}, settings::Settings};
-use super::rules::{ProbeRules, SendRules};
+use std::{fmt, time::Duration};
+
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+
+use super::rules::{Encode, ProbeRules, SendRules};
+use crate::{
+    mapping::{Escape, Filter, MappingError, Surroundings, Template},
+    settings::Settings,
+};
+
+pub mod auth;
+mod judge;
+mod request;
+mod split;
+mod text;
+mod url;
+
+use request::{Content, RequestTemplate, Shape};
+use text::Text;
 
 /// Compiles the filters and templates of one section and gathers the mistakes.
 #[derive(Debug)]
@@ -22,47 +43,292 @@ impl Compiler<'_> {
         Template::compile(source, escape).map_err(|message| self.mistake(key, message)).ok()
     }
 
-    fn mistake(&mut self, key: &str, message: String) {
-        self.errors.push(MappingError { section: self.section, key: key.to_owned(), message, hint: None });
+    fn mistake(&mut self, key: &str, message: impl Into<String>) {
+        self.errors.push(MappingError {
+            section: self.section,
+            key: key.to_owned(),
+            message: message.into(),
+            hint: None,
+        });
+    }
+
+    fn mistake_with_hint(&mut self, key: &str, message: impl Into<String>, hint: impl Into<String>) {
+        self.errors.push(MappingError {
+            section: self.section,
+            key: key.to_owned(),
+            message: message.into(),
+            hint: Some(hint.into()),
+        });
     }
 }
 
 /// A request of ours, ready to leave.
-pub struct Outgoing { pub method: String, pub url: String, pub headers: Vec<(String, String)>, pub body: Vec<u8> }
+#[derive(Clone, PartialEq, Eq)]
+pub struct Outgoing {
+    pub method: String,
+    /// Whole, with whatever secrets it holds.
+    pub url: String,
+    /// The URL as logs and errors may show it: values stand as their names in the manifest.
+    pub shown: String,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+}
+
+/// Prints no secret and nothing of the citizen.
+impl fmt::Debug for Outgoing {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Outgoing({} {}, {} bytes)", self.method, self.shown, self.body.len())
+    }
+}
 
 /// What an answer says and to whom.
 #[derive(Clone)]
-pub struct Letter<'a> { pub to: &'a str, pub to_type: &'a str, pub from: &'a str, pub text: &'a str, pub language: &'a str, pub idempotency_key: &'a str, pub receipts_url: &'a str, pub reply_to: Option<&'a str> }
+pub struct Letter<'a> {
+    pub to: &'a str,
+    /// Type of the address, as in `identities`: `phone`, `telegram_user_id` …
+    pub to_type: &'a str,
+    /// Our own number or account; empty when it is not known.
+    pub from: &'a str,
+    pub text: &'a str,
+    /// BCP 47.
+    pub language: &'a str,
+    pub idempotency_key: &'a str,
+    /// Where the provider may send its delivery reports.
+    pub receipts_url: &'a str,
+    /// The provider's id of the message that is answered.
+    pub reply_to: Option<&'a str>,
+}
+
+impl fmt::Debug for Letter<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Letter({}, {} bytes of text)", self.idempotency_key, self.text.len())
+    }
+}
 
 /// What the provider answered.
-#[derive(Clone, Debug)]
-pub struct Response { pub status: u16, pub headers: Vec<(String, String)>, pub body: Vec<u8> }
+#[derive(Clone, PartialEq, Eq)]
+pub struct Response {
+    pub status: u16,
+    /// Names in lower case, in the order of arrival.
+    pub headers: Vec<(String, String)>,
+    /// What came of it, within the limit of the shell.
+    pub body: Vec<u8>,
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Response({}, {} headers, {} bytes)", self.status, self.headers.len(), self.body.len())
+    }
+}
 
 /// What the answer means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Judgement {
-    Accepted { external_id: Option<String> },
+    Accepted {
+        /// What the provider's delivery reports will name.
+        external_id: Option<String>,
+    },
     /// Try again, not before `after` if the provider says so.
-    Again { after: Option<std::time::Duration>, reason: String },
-    Never { reason: String },
+    Again {
+        after: Option<Duration>,
+        reason: String,
+    },
+    Never {
+        reason: String,
+    },
 }
 
+/// A manifest's `[send]`, compiled.
 #[derive(Debug)]
-pub struct Send;
+pub struct Send {
+    rules: SendRules,
+    request: RequestTemplate,
+    ok: Option<Filter>,
+    external_id: Option<Filter>,
+    error_code: Option<Filter>,
+}
+
 impl Send {
-    pub(super) fn compile(rules: &SendRules, errors: &mut Vec<MappingError>) -> Option<Self> { let _ = (rules, errors); todo!() }
-    pub fn rules(&self) -> &SendRules { todo!() }
-    /// Cuts a long text as `split` says; one part without it.
-    pub fn parts(&self, text: &str) -> Vec<String> { let _ = text; todo!() }
-    pub fn compose(&self, letter: &Letter<'_>, settings: &Settings) -> Result<Outgoing, String> { let _ = (letter, settings); todo!() }
-    pub fn judge(&self, response: &Response, settings: &Settings) -> Judgement { let _ = (response, settings); todo!() }
+    /// Compiles every filter and template; all mistakes at once. None when there was one.
+    pub(crate) fn compile(rules: &SendRules, errors: &mut Vec<MappingError>) -> Option<Self> {
+        let before = errors.len();
+        let mut compiler = Compiler { section: "send", errors };
+        check_numbers(rules, &mut compiler);
+        let shape =
+            Shape { method: &rules.method, url: &rules.url, auth: rules.auth.as_ref(), headers: &rules.headers };
+        let content = Content::compile(rules, &mut compiler);
+        let request = RequestTemplate::compile(&shape, rules.query.as_ref(), content, &mut compiler);
+        let ok = compiler.filter("ok", rules.ok.as_ref());
+        let external_id = compiler.filter("external_id", rules.external_id.as_ref());
+        let error_code = compiler.filter("error_code", rules.error_code.as_ref());
+        // Answers are texts so far. Templates with buttons and outside the window are checked all the same, so that a
+        // manifest that loads today still loads on the day they are sent.
+        if let Some(buttons) = &rules.buttons {
+            compiler.text("buttons.body", &buttons.body, escape_of(rules.encode));
+        }
+        if let Some(body) = rules.window.as_ref().and_then(|window| window.body.as_ref()) {
+            compiler.text("window.body", body, escape_of(rules.encode));
+        }
+        let request = request.filter(|_| compiler.errors.len() == before)?;
+        Some(Self { rules: rules.clone(), request, ok, external_id, error_code })
+    }
+
+    pub fn rules(&self) -> &SendRules {
+        &self.rules
+    }
+
+    /// The setting of kind `url` that the URL begins with; None where scheme and host are literal.
+    pub fn url_setting(&self) -> Option<&str> {
+        self.request.url_setting()
+    }
+
+    /// Cuts a long text as `split` says; one part without it. A text that needs more parts than `max_parts` is an error:
+    /// half an answer would look like a whole one.
+    pub fn parts(&self, text: &str) -> Result<Vec<String>, String> {
+        let Some(rules) = &self.rules.split else { return Ok(vec![text.to_owned()]) };
+        split::parts(text, rules)
+    }
+
+    /// The request that gets a token, where `auth` is `oauth2`. The shell keeps the token until it expires.
+    pub fn oauth(&self, settings: &Settings) -> Result<Option<Outgoing>, String> {
+        self.request.oauth(settings)
+    }
+
+    /// Composes the request of one part. `token` is what [`Self::oauth`] led to.
+    pub fn compose(&self, letter: &Letter<'_>, settings: &Settings, token: Option<&str>) -> Result<Outgoing, String> {
+        let mut outgoing = self.request.compose(&self.context(letter, settings), settings, token)?;
+        if let Some(idempotency) = &self.rules.idempotency {
+            outgoing.headers.push((idempotency.header.clone(), letter.idempotency_key.to_owned()));
+        }
+        Ok(outgoing)
+    }
+
+    fn context(&self, letter: &Letter<'_>, settings: &Settings) -> Value {
+        // What is absent is `null` where the template writes JSON, and nothing at all where it writes text.
+        let absent = if self.rules.encode == Encode::Json { Value::Null } else { Value::from("") };
+        let mut context = settings_context(settings);
+        let values = [
+            ("to", json!(letter.to)),
+            ("to_type", json!(letter.to_type)),
+            ("from", json!(letter.from)),
+            ("text", json!(letter.text)),
+            ("lang", json!(letter.language)),
+            ("idempotency_key", json!(letter.idempotency_key)),
+            ("receipts_url", json!(letter.receipts_url)),
+            ("reply_to", letter.reply_to.map_or_else(|| absent.clone(), Value::from)),
+            ("template", absent.clone()),
+            ("buttons", json!([])),
+        ];
+        context.extend(values.map(|(name, value)| (name.to_owned(), value)));
+        Value::Object(context)
+    }
+
+    /// What an answer means. `now` is when it came, for a `Retry-After` that is a date.
+    pub fn judge(&self, response: &Response, surroundings: &Surroundings<'_>, now: Timestamp) -> Judgement {
+        let root = judge::root(response);
+        let is_success = (200..300).contains(&response.status);
+        let ok = judge::holds(self.ok.as_ref(), &root, surroundings);
+        if is_success && ok == Ok(true) {
+            return Judgement::Accepted { external_id: judge::word(self.external_id.as_ref(), &root, surroundings) };
+        }
+        let code = judge::word(self.error_code.as_ref(), &root, surroundings);
+        let reason = judge::reason(response.status, code.as_deref(), is_success.then_some(ok));
+        let is_permanent = code.is_some_and(|code| self.rules.permanent.iter().any(|permanent| permanent.is(&code)));
+        // A provider that says 2xx and no at once does not speak in statuses, so `retry.on` cannot name the case: only
+        // `permanent` ends it, and `retry.max`.
+        if !is_permanent && (is_success || self.rules.retry.on.contains(&response.status)) {
+            return Judgement::Again { after: judge::retry_after(response, now), reason };
+        }
+        Judgement::Never { reason }
+    }
 }
 
+/// A manifest's `[probe]`, compiled.
 #[derive(Debug)]
-pub struct Probe;
-impl Probe {
-    pub(super) fn compile(rules: &ProbeRules, errors: &mut Vec<MappingError>) -> Option<Self> { let _ = (rules, errors); todo!() }
-    pub fn compose(&self, settings: &Settings) -> Result<Outgoing, String> { let _ = settings; todo!() }
-    /// Are the credentials good, and who holds the webhook now?
-    pub fn judge(&self, response: &Response, settings: &Settings) -> (bool, Option<String>) { let _ = (response, settings); let _ = Value::Null; todo!() }
+pub struct Probe {
+    request: RequestTemplate,
+    ok: Option<Filter>,
+    owner: Option<Filter>,
 }
+
+impl Probe {
+    pub(crate) fn compile(rules: &ProbeRules, errors: &mut Vec<MappingError>) -> Option<Self> {
+        let before = errors.len();
+        let mut compiler = Compiler { section: "probe", errors };
+        let shape =
+            Shape { method: &rules.method, url: &rules.url, auth: rules.auth.as_ref(), headers: &rules.headers };
+        let request = RequestTemplate::compile(&shape, None, Some(Content::Empty), &mut compiler);
+        let ok = compiler.filter("ok", rules.ok.as_ref());
+        let owner = compiler.filter("owner", rules.owner.as_ref());
+        let request = request.filter(|_| compiler.errors.len() == before)?;
+        Some(Self { request, ok, owner })
+    }
+
+    /// As [`Send::oauth`].
+    pub fn oauth(&self, settings: &Settings) -> Result<Option<Outgoing>, String> {
+        self.request.oauth(settings)
+    }
+
+    pub fn compose(&self, settings: &Settings, token: Option<&str>) -> Result<Outgoing, String> {
+        self.request.compose(&Value::Object(settings_context(settings)), settings, token)
+    }
+
+    /// Are the credentials good, and who holds the webhook now? Without `ok` any 2xx is good.
+    pub fn judge(&self, response: &Response, surroundings: &Surroundings<'_>) -> (bool, Option<String>) {
+        let root = judge::root(response);
+        let is_good = match &self.ok {
+            Some(filter) => judge::holds(Some(filter), &root, surroundings) == Ok(true),
+            None => (200..300).contains(&response.status),
+        };
+        (is_good, judge::word(self.owner.as_ref(), &root, surroundings))
+    }
+}
+
+/// `settings` and `secret`, as every template of a request of ours sees them.
+fn settings_context(settings: &Settings) -> Map<String, Value> {
+    let table = |values: &mut dyn Iterator<Item = (&str, &str)>| {
+        Value::Object(values.map(|(name, value)| (name.to_owned(), Value::from(value))).collect())
+    };
+    let mut context = Map::new();
+    context.insert("settings".to_owned(), table(&mut settings.plain()));
+    context.insert("secret".to_owned(), table(&mut settings.secrets()));
+    context
+}
+
+fn escape_of(encode: Encode) -> Escape {
+    match encode {
+        Encode::Json => Escape::Json,
+        Encode::Xml => Escape::Xml,
+        Encode::Form | Encode::Query => Escape::Form,
+        Encode::Text => Escape::Text,
+    }
+}
+
+/// Numbers that would stop every answer, or let none wait.
+fn check_numbers(rules: &SendRules, compiler: &mut Compiler<'_>) {
+    if rules.retry.max == 0 {
+        compiler.mistake_with_hint("retry.max", "no try at all would be made", "write at least 1");
+    }
+    if rules.retry.first > rules.retry.cap {
+        compiler.mistake_with_hint(
+            "retry.first",
+            "the first wait is longer than `cap`",
+            "lower `first` or raise `cap`",
+        );
+    }
+    if !(rules.rate.per_second.is_finite() && rules.rate.per_second > 0.0) {
+        compiler.mistake_with_hint("rate.per_second", "nothing would ever be sent", "write a number above 0");
+    }
+    if let Some(split) = &rules.split
+        && (split.max_chars < split::LEAST_CHARS || split.max_parts == 0)
+    {
+        let least = format!("`max_chars` is at least {} and `max_parts` at least 1", split::LEAST_CHARS);
+        compiler.mistake_with_hint("split", "no text fits", least);
+    }
+    if let Some(idempotency) = &rules.idempotency {
+        request::check_header_name("idempotency.header", &idempotency.header, compiler);
+    }
+}
+
+#[cfg(test)]
+mod tests;

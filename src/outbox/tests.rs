@@ -1,0 +1,252 @@
+//! The outbox against a real HTTP server on the loopback and a store in memory.
+
+use std::sync::Mutex;
+
+use jiff::{Timestamp, tz::TimeZone};
+
+use super::*;
+use crate::{
+    adapter::webhook::{rules::SendRules, send::Send},
+    mapping::Surroundings,
+    settings::{Setting, Settings},
+    store::{OutboxKind, SendOutcome},
+    vault::Address,
+};
+
+mod memory;
+mod provider;
+mod running;
+
+use memory::Memory;
+use provider::Provider;
+
+const REFERENCE: &str = "rp_1";
+
+/// A courier, and what it works with.
+struct Bench {
+    store: Arc<Memory>,
+    provider: Provider,
+    metrics: Arc<Metrics>,
+    courier: Courier,
+    settings: Settings,
+    send: Send,
+    acks_per_day: Option<u64>,
+    acknowledge: bool,
+}
+
+impl Bench {
+    /// `rules` may name the provider's address as `BASE`.
+    async fn new(rules: &str) -> Self {
+        let provider = Provider::start().await;
+        let rules: SendRules = toml::from_str(&rules.replace("BASE", &provider.base)).expect("the section parses");
+        let mut errors = Vec::new();
+        let send = Send::compile(&rules, &mut errors).unwrap_or_else(|| panic!("{errors:?}"));
+        let store = Arc::new(Memory::default());
+        let vault = Arc::new(Vault::new(Some([7; 32])));
+        let address =
+            Address { to: "+6281100000001".to_owned(), kind: "phone".to_owned(), from: Some("1708".to_owned()) };
+        store.keep(vault.seal(REFERENCE, &address));
+        let metrics = Arc::new(Metrics::default());
+        let http = Http::for_tests(Duration::from_millis(400));
+        let courier = Courier::new(Arc::clone(&store) as Arc<dyn Store>, vault, http, Arc::clone(&metrics));
+        let mut settings = Settings::default();
+        settings.insert("token", Setting::Secret(vec!["s3cret".into()]));
+        Self { store, provider, metrics, courier, settings, send, acks_per_day: None, acknowledge: true }
+    }
+
+    /// One try with the entry as it stands in the store.
+    async fn deliver(&self, id: &str) -> SendOutcome {
+        let entry = self.store.entry(id);
+        let pace = Pace::new(1000.0, Instant::now());
+        let counter = Counter {
+            id: &entry.channel,
+            send: &self.send,
+            surroundings: Surroundings { settings: &self.settings, country: "ID", timezone: &TimeZone::UTC },
+            receipts_url: "https://loket.example/in/sms/status",
+            acknowledge: self.acknowledge,
+            acks_per_day: self.acks_per_day,
+            pace: &pace,
+        };
+        self.courier.deliver(&counter, &entry).await;
+        self.store.last_outcome(id)
+    }
+
+    fn counted(&self, result: &str) -> bool {
+        self.metrics.render().contains(&format!("loket_answers_total{{channel=\"sms\",result=\"{result}\"}}"))
+    }
+}
+
+fn entry(id: &str, kind: OutboxKind, text: &str) -> OutboxEntry {
+    OutboxEntry {
+        id: id.to_owned(),
+        kind,
+        channel: ChannelId::new("sms").expect("a slug"),
+        reporter_ref: REFERENCE.to_owned(),
+        complaint_id: None,
+        text: text.to_owned(),
+        language: "id".to_owned(),
+        attempts: 0,
+        due: Timestamp::UNIX_EPOCH,
+        created: Timestamp::UNIX_EPOCH,
+        external_id: None,
+        status: None,
+        failure: None,
+    }
+}
+
+const PLAIN: &str = "url = 'BASE/send'\nbody = '1'\nretry = { max = 3 }\nidempotency = {}\n";
+
+#[tokio::test]
+async fn an_answer_that_the_provider_takes_is_sent() {
+    let bench = Bench::new(PLAIN).await;
+    bench.store.add(entry("ob_1", OutboxKind::Reply, "halo"));
+    assert_eq!(bench.deliver("ob_1").await, SendOutcome::Sent { external_id: None });
+    assert_eq!(bench.provider.keys(), ["ob_1"]);
+    assert!(bench.counted("sent"));
+}
+
+#[tokio::test]
+async fn a_busy_provider_is_asked_again_when_it_says_so_and_under_the_same_key() {
+    let bench = Bench::new(PLAIN).await;
+    bench.store.add(entry("ob_1", OutboxKind::Reply, "halo"));
+    bench.provider.answers([(503, Some("120")), (429, None), (500, None)]);
+    let before = clock::now();
+    let SendOutcome::Retry { at, failure, unknown: false } = bench.deliver("ob_1").await else { panic!("no retry") };
+    let wait = at.duration_since(before).as_secs();
+    assert!((119..=122).contains(&wait), "{wait}");
+    assert!(failure.contains("503"), "{failure}");
+    let SendOutcome::Retry { at, .. } = bench.deliver("ob_1").await else { panic!("no retry") };
+    assert!(at.duration_since(clock::now()).as_secs() <= 10);
+    let SendOutcome::Dead { failure } = bench.deliver("ob_1").await else { panic!("a fourth try") };
+    assert!(failure.contains("3 tries") && failure.contains("500"), "{failure}");
+    assert_eq!(bench.provider.keys(), ["ob_1", "ob_1", "ob_1"]);
+}
+
+#[tokio::test]
+async fn a_refusal_is_a_dead_letter_at_once() {
+    let bench = Bench::new(PLAIN).await;
+    bench.store.add(entry("ob_1", OutboxKind::Reply, "halo"));
+    bench.provider.answers([(400, None)]);
+    assert!(matches!(bench.deliver("ob_1").await, SendOutcome::Dead { .. }));
+    assert!(bench.counted("dead"));
+}
+
+#[tokio::test]
+async fn a_permanent_code_is_a_dead_letter_although_its_status_may_be_tried_again() {
+    let rules = format!("{PLAIN}error_code = '.body.code'\npermanent = [21610]\n");
+    let bench = Bench::new(&rules).await;
+    bench.store.add(entry("ob_1", OutboxKind::Reply, "halo"));
+    bench.provider.answers_with(429, r#"{"code":21610}"#);
+    let SendOutcome::Dead { failure } = bench.deliver("ob_1").await else { panic!("tried again") };
+    assert_eq!(failure, "the provider answers 429, code 21610");
+}
+
+#[tokio::test]
+async fn silence_is_recorded_as_unknown_and_tried_again() {
+    let bench = Bench::new(&PLAIN.replace("/send", "/silent")).await;
+    bench.store.add(entry("ob_1", OutboxKind::Reply, "halo"));
+    let outcome = bench.deliver("ob_1").await;
+    assert!(matches!(&outcome, SendOutcome::Retry { unknown: true, .. }), "{outcome:?}");
+    assert!(bench.counted("unknown"));
+}
+
+#[tokio::test]
+async fn a_provider_that_is_not_there_is_tried_again_and_nothing_is_unknown() {
+    let bench = Bench::new("url = 'http://127.0.0.1:1/bots3cret'\nbody = '1'").await;
+    bench.store.add(entry("ob_1", OutboxKind::Reply, "halo"));
+    let outcome = bench.deliver("ob_1").await;
+    assert!(matches!(&outcome, SendOutcome::Retry { unknown: false, .. }), "{outcome:?}");
+}
+
+#[tokio::test]
+async fn acknowledgements_stop_at_the_cap_of_the_day_and_replies_do_not() {
+    let mut bench = Bench::new(PLAIN).await;
+    bench.acks_per_day = Some(2);
+    for id in ["ob_1", "ob_2", "ob_3"] {
+        bench.store.add(entry(id, OutboxKind::Acknowledgement, "halo"));
+    }
+    bench.store.add(entry("ob_4", OutboxKind::Reply, "halo"));
+    // A second try of the same answer takes nothing more from the budget.
+    bench.provider.answers([(503, None)]);
+    assert!(matches!(bench.deliver("ob_1").await, SendOutcome::Retry { .. }));
+    assert!(matches!(bench.deliver("ob_1").await, SendOutcome::Sent { .. }));
+    assert!(matches!(bench.deliver("ob_2").await, SendOutcome::Sent { .. }));
+    let failure = "daily cap of acknowledgements reached".to_owned();
+    assert_eq!(bench.deliver("ob_3").await, SendOutcome::Dead { failure });
+    assert!(bench.counted("capped"));
+    assert!(matches!(bench.deliver("ob_4").await, SendOutcome::Sent { .. }));
+    assert_eq!(bench.provider.keys(), ["ob_1", "ob_1", "ob_2", "ob_4"]);
+    let today = clock::now().to_zoned(TimeZone::UTC).date();
+    assert_eq!(bench.store.budgets(), [format!("acks:sms:{today}")]);
+}
+
+#[tokio::test]
+async fn a_channel_that_acknowledges_no_more_sends_replies_only() {
+    let mut bench = Bench::new(PLAIN).await;
+    bench.acknowledge = false;
+    bench.store.add(entry("ob_1", OutboxKind::Acknowledgement, "halo"));
+    bench.store.add(entry("ob_2", OutboxKind::Reply, "halo"));
+    assert!(matches!(bench.deliver("ob_1").await, SendOutcome::Dead { .. }));
+    assert!(matches!(bench.deliver("ob_2").await, SendOutcome::Sent { .. }));
+}
+
+#[tokio::test]
+async fn an_answer_without_an_address_is_a_dead_letter() {
+    let bench = Bench::new(PLAIN).await;
+    bench.store.add(OutboxEntry { reporter_ref: "rp_gone".to_owned(), ..entry("ob_1", OutboxKind::Reply, "halo") });
+    assert!(matches!(bench.deliver("ob_1").await, SendOutcome::Dead { .. }));
+    assert_eq!(bench.provider.keys(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_long_text_goes_in_parts_with_a_key_each() {
+    let bench = Bench::new(&format!("{PLAIN}split = {{ max_chars = 20 }}")).await;
+    bench.store.add(entry("ob_1", OutboxKind::Reply, "Laporan Anda kami teruskan ke Dinas Pekerjaan Umum"));
+    assert!(matches!(bench.deliver("ob_1").await, SendOutcome::Sent { .. }));
+    assert_eq!(bench.provider.keys(), ["ob_1", "ob_1-2", "ob_1-3"]);
+}
+
+#[tokio::test]
+async fn a_token_is_asked_for_once_and_again_when_it_is_no_longer_taken() {
+    let rules = "url = 'BASE/guarded'\nbody = '1'\n\
+                 auth = { kind = 'oauth2', token_url = 'BASE/token', client_id = 'c', client_secret = '${token}' }";
+    let bench = Bench::new(rules).await;
+    bench.store.add(entry("ob_1", OutboxKind::Reply, "halo"));
+    assert!(matches!(bench.deliver("ob_1").await, SendOutcome::Sent { .. }));
+    assert!(matches!(bench.deliver("ob_1").await, SendOutcome::Sent { .. }));
+    assert_eq!(bench.provider.tokens(), 1);
+    bench.provider.withdraw();
+    assert!(matches!(bench.deliver("ob_1").await, SendOutcome::Retry { .. }));
+    assert!(matches!(bench.deliver("ob_1").await, SendOutcome::Sent { .. }));
+    assert_eq!(bench.provider.tokens(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_try_is_recorded_once_the_store_is_back() {
+    let store = Arc::new(Memory::default());
+    store.add(entry("ob_1", OutboxKind::Reply, "halo"));
+    store.fail_records(3);
+    let http = Http::for_tests(Duration::from_secs(1));
+    let courier = Courier::new(Arc::clone(&store) as Arc<dyn Store>, Arc::new(Vault::new(None)), http, Arc::default());
+    let rules: SendRules = toml::from_str("url = 'http://127.0.0.1:1/'\nbody = '1'").expect("a section");
+    let send = Send::compile(&rules, &mut Vec::new()).expect("no mistakes");
+    let settings = Settings::default();
+    let pace = Pace::new(1.0, Instant::now());
+    let entry = store.entry("ob_1");
+    let counter = Counter {
+        id: &entry.channel,
+        send: &send,
+        surroundings: Surroundings { settings: &settings, country: "ID", timezone: &TimeZone::UTC },
+        receipts_url: "",
+        acknowledge: true,
+        acks_per_day: None,
+        pace: &pace,
+    };
+    courier.deliver(&counter, &entry).await;
+    assert!(matches!(store.last_outcome("ob_1"), SendOutcome::Dead { .. }));
+}
+
+/// What a lock guards; a test that panicked before has failed already.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().expect("no test panics under it")
+}
