@@ -182,7 +182,7 @@ mod tests {
             tokio::time::sleep(Duration::from_secs(30)).await;
             StatusCode::OK
         };
-        let echo = |headers: axum::http::HeaderMap, body: String| async move {
+        let echo = |headers: HeaderMap, body: String| async move {
             let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
             (StatusCode::CREATED, [("x-seen", header("x-key"))], format!("{} {body}", header("user-agent")))
         };

@@ -124,7 +124,7 @@ impl Outbox {
     /// Runs until the gateway stops, and ends within a few seconds of that.
     pub async fn run(mut self) {
         let mut is_away = false;
-        while !*self.stop.borrow() {
+        while !*self.stop.borrow() && self.stop.has_changed().is_ok() {
             match self.round().await {
                 Ok(round) => {
                     if std::mem::take(&mut is_away) {
@@ -213,19 +213,20 @@ impl Outbox {
     async fn wait(&mut self, round: &Round) {
         loop {
             tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => return,
+                () = stopped(&mut self.stop) => return,
                 Some(done) = self.under_way.join_next() => {
                     report_panic(done);
                     if round.is_crowded {
                         return;
                     }
                 }
-                // Many answers are added at once: one look takes them together.
-                () = self.wake.notified() => return tokio::time::sleep(BREATH).await,
+                // Many answers are added at once: a moment later one look takes them together.
+                () = self.wake.notified() => break,
                 Ok(()) = self.channels.changed() => return,
                 () = tokio::time::sleep_until(round.next) => return,
             }
         }
+        tokio::time::sleep(BREATH).await;
     }
 
     /// After a failure of the store: the bell does not shorten it.
@@ -233,7 +234,7 @@ impl Outbox {
         let end = Instant::now() + STORE_AWAY;
         loop {
             tokio::select! {
-                _ = self.stop.wait_for(|stop| *stop) => return,
+                () = stopped(&mut self.stop) => return,
                 Some(done) = self.under_way.join_next() => report_panic(done),
                 () = tokio::time::sleep_until(end) => return,
             }
@@ -268,6 +269,11 @@ async fn carry(
 ) {
     let Some(counter) = Counter::of(&entry.channel, &channel, &pace) else { return };
     courier.deliver(&counter, &entry).await;
+}
+
+/// Until the gateway stops, or nobody is left to say so.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// A send that panicked is a bug of ours; its entry is tried again after the lease.

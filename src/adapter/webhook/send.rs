@@ -24,7 +24,6 @@ mod text;
 mod url;
 
 use request::{Content, RequestTemplate, Shape};
-use text::Text;
 
 /// Compiles the filters and templates of one section and gathers the mistakes.
 #[derive(Debug)]

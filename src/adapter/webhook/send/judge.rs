@@ -80,7 +80,7 @@ pub(super) fn retry_after(response: &Response, now: Timestamp) -> Option<Duratio
 
 /// The three forms of RFC 9110 §5.6.7, of which two are obsolete and still to be read.
 fn http_date(text: &str) -> Option<Timestamp> {
-    if let Ok(timestamp) = rfc2822::DateTimeParser::new().parse_timestamp(text) {
+    if let Ok(timestamp) = rfc2822::DateTimeParser::new().relaxed_weekday(true).parse_timestamp(text) {
         return Some(timestamp);
     }
     let obsolete = ["%A, %d-%b-%y %H:%M:%S GMT", "%a %b %e %H:%M:%S %Y"];
