@@ -135,7 +135,10 @@ fn header_map(headers: &[(String, String)]) -> Result<HeaderMap, String> {
     for (name, value) in headers {
         let header = HeaderName::from_bytes(name.as_bytes()).map_err(|_| "a header's name is none".to_owned())?;
         let value = HeaderValue::from_bytes(value.as_bytes());
-        map.append(header, value.map_err(|_| format!("the value of the header {name} is none"))?);
+        let mut value = value.map_err(|_| format!("the value of the header {name} is none"))?;
+        // Many are credentials: none is printed, and HTTP/2 keeps none in its table.
+        value.set_sensitive(true);
+        map.append(header, value);
     }
     Ok(map)
 }

@@ -29,7 +29,7 @@ use crate::{
 pub(super) const BUDGET: Duration = Duration::from_secs(45);
 
 /// How long the record of a try is repeated while the store is away.
-const RECORDING: Duration = Duration::from_secs(60);
+const RECORDING: Duration = Duration::from_mins(1);
 
 /// How long a day's budget is remembered.
 const BUDGET_DAY: SignedDuration = SignedDuration::from_hours(48);

@@ -56,7 +56,7 @@ impl Pace {
             return 0;
         }
         // Behind `next` time was not used, and it is not saved up beyond the burst.
-        ((slack - ahead).as_secs_f64() / state.interval.as_secs_f64() + 1e-6).floor() as usize + 1
+        (slack.saturating_sub(ahead).as_secs_f64() / state.interval.as_secs_f64() + 1e-6).floor() as usize + 1
     }
 
     /// Takes one send, and says how long it has to wait.
@@ -117,9 +117,9 @@ mod tests {
     fn time_that_was_not_used_is_not_saved_up() {
         let start = Instant::now();
         let pace = Pace::new(10.0, start);
-        assert_eq!(pace.allowed(start + Duration::from_secs(3600)), 1);
+        assert_eq!(pace.allowed(start + Duration::from_hours(1)), 1);
         let pace = Pace::new(100.0, start);
-        assert_eq!(pace.allowed(start + Duration::from_secs(3600)), 10);
+        assert_eq!(pace.allowed(start + Duration::from_hours(1)), 10);
     }
 
     #[test]

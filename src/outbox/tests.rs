@@ -152,10 +152,23 @@ async fn silence_is_recorded_as_unknown_and_tried_again() {
 
 #[tokio::test]
 async fn a_provider_that_is_not_there_is_tried_again_and_nothing_is_unknown() {
-    let bench = Bench::new("url = 'http://127.0.0.1:1/bots3cret'\nbody = '1'").await;
+    let bench = Bench::new("url = 'http://127.0.0.1:1/send'\nbody = '1'").await;
     bench.store.add(entry("ob_1", OutboxKind::Reply, "halo"));
     let outcome = bench.deliver("ob_1").await;
     assert!(matches!(&outcome, SendOutcome::Retry { unknown: false, .. }), "{outcome:?}");
+    assert!(bench.counted("retry"));
+}
+
+#[tokio::test]
+async fn a_failure_shows_neither_secret_nor_address_nor_text() {
+    let rules = "url = 'http://127.0.0.1:1/bot{{ secret.token }}/{{ to }}'\nbody = '{{ text }}'\nencode = 'text'";
+    let bench = Bench::new(rules).await;
+    bench.store.add(entry("ob_1", OutboxKind::Reply, "rahasia"));
+    let SendOutcome::Retry { failure, .. } = bench.deliver("ob_1").await else { panic!("no retry") };
+    assert!(failure.contains("http://127.0.0.1:1/bot{{ secret.token }}/{{ to }}"), "{failure}");
+    for hidden in ["s3cret", "62811", "rahasia"] {
+        assert!(!failure.contains(hidden), "{failure}");
+    }
 }
 
 #[tokio::test]

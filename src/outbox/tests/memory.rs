@@ -26,6 +26,7 @@ struct State {
     spent: BTreeMap<String, u64>,
     /// Records that fail before one succeeds.
     failing: u32,
+    is_away: bool,
     looks: u32,
 }
 
@@ -65,6 +66,11 @@ impl Memory {
         locked(&self.0).failing = times;
     }
 
+    /// What is due cannot be read from now on.
+    pub fn go_away(&self) {
+        locked(&self.0).is_away = true;
+    }
+
     /// How often the outbox asked what is due.
     pub fn looks(&self) -> u32 {
         locked(&self.0).looks
@@ -82,6 +88,9 @@ impl Store for Memory {
     ) -> Result<Vec<OutboxEntry>, StoreError> {
         let mut state = locked(&self.0);
         state.looks += 1;
+        if state.is_away {
+            return Err(StoreError::Away("for a while".to_owned()));
+        }
         let mut due: Vec<_> = state
             .waiting
             .values_mut()

@@ -27,6 +27,8 @@ struct Memory {
     tokens: u32,
     /// The token that is taken.
     valid: u32,
+    /// How long an answer of `/send` takes.
+    delay: Duration,
 }
 
 pub(super) struct Provider {
@@ -38,7 +40,7 @@ impl Provider {
     pub async fn start() -> Self {
         let memory = Arc::new(Mutex::new(Memory::default()));
         let silent = || async {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
             StatusCode::OK
         };
         let app = Router::new()
@@ -60,6 +62,10 @@ impl Provider {
 
     pub fn answers_with(&self, status: u16, body: &str) {
         locked(&self.memory).answers.push_back((status, None, body.to_owned()));
+    }
+
+    pub fn slow_down(&self, delay: Duration) {
+        locked(&self.memory).delay = delay;
     }
 
     /// Idempotency keys in the order in which they came.
@@ -84,11 +90,14 @@ impl Provider {
 }
 
 async fn send(State(memory): State<Arc<Mutex<Memory>>>, headers: HeaderMap) -> Response {
-    let mut memory = locked(&memory);
     let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok()).unwrap_or_default();
-    memory.keys.push(key.to_owned());
-    memory.times.push(Instant::now());
-    let (status, after, body) = memory.answers.pop_front().unwrap_or((200, None, String::new()));
+    let (delay, (status, after, body)) = {
+        let mut memory = locked(&memory);
+        memory.keys.push(key.to_owned());
+        memory.times.push(Instant::now());
+        (memory.delay, memory.answers.pop_front().unwrap_or((200, None, String::new())))
+    };
+    tokio::time::sleep(delay).await;
     let mut response = (StatusCode::from_u16(status).expect("a status"), body).into_response();
     if let Some(after) = after {
         response.headers_mut().insert("retry-after", after.parse().expect("a value"));

@@ -189,8 +189,40 @@ async fn a_channel_that_is_opened_later_sends_what_waits() {
 #[tokio::test]
 async fn a_send_under_way_ends_before_the_gateway_does() {
     let running = Running::start(1000.0, |_| ()).await;
-    running.add(8);
+    running.provider.slow_down(Duration::from_millis(400));
+    running.add(4);
+    let all_left = async {
+        while running.provider.keys().len() < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), all_left).await.expect("all are under way");
+    assert_eq!(running.stop().await.settled(), 4);
+}
+
+#[tokio::test]
+async fn a_slow_channel_has_no_more_sends_at_once_than_its_lanes() {
+    let running = Running::start(1000.0, |_| ()).await;
+    running.provider.slow_down(Duration::from_millis(300));
+    running.add(20);
     running.settled(1).await;
-    let store = running.stop().await;
-    assert!(store.settled() >= 1);
+    let left = running.provider.keys().len();
+    assert!((LANES..=2 * LANES).contains(&left), "{left} of 20 left before the first answer and shortly after it");
+    running.settled(20).await;
+    assert_eq!(running.provider.keys().len(), 20);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_left_in_peace_however_often_the_bell_rings() {
+    let running = Running::start(1000.0, |_| ()).await;
+    running.store.go_away();
+    let before = running.store.looks();
+    for _ in 0..30 {
+        running.wake.notify_one();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let looks = running.store.looks() - before;
+    assert!((1..=2).contains(&looks), "{looks}");
+    running.stop().await;
 }

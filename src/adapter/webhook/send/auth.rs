@@ -21,7 +21,7 @@ use crate::{
 const EARLY: Duration = Duration::from_secs(30);
 
 /// How long a token is kept whose answer does not say so.
-const DEFAULT_LIFETIME: Duration = Duration::from_secs(300);
+const DEFAULT_LIFETIME: Duration = Duration::from_mins(5);
 
 /// A value of the table.
 #[derive(Debug)]

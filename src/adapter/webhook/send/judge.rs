@@ -9,7 +9,7 @@ use super::Response;
 use crate::mapping::{Filter, Surroundings};
 
 /// Longest wait that a provider may ask for. More is a mistake on its side, or somebody else's page.
-const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// Longest id of a message that a provider gives.
 const LONGEST_WORD: usize = 256;
