@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     adapter::webhook::{Sections, Webhook},
     channel::manifest::{Manifest, Verify},
+    outbox::probe::ProbeResult,
     signature::{Scheme, VerifyMode},
 };
 
@@ -35,6 +36,11 @@ url = "BASE/send"
 encode = "form"
 form = { To = "{{ to }}", From = "{{ from }}", Text = "{{ text }}" }
 idempotency = {}
+
+[probe]
+method = "POST"
+url = "BASE/send"
+headers = { X-Key = "{{ secret.key }}" }
 "#;
 
 fn channel(base: &str, per_second: f64) -> Channel {
@@ -46,7 +52,7 @@ fn channel(base: &str, per_second: f64) -> Channel {
         respond: &manifest.respond,
         handshakes: &[],
         send: manifest.send.as_ref(),
-        probe: None,
+        probe: manifest.probe.as_ref(),
     };
     let engine = Webhook::compile(&sections).expect("no mistakes");
     let mut settings = Settings::default();
@@ -225,4 +231,17 @@ async fn a_store_that_is_away_is_left_in_peace_however_often_the_bell_rings() {
     let looks = running.store.looks() - before;
     assert!((1..=2).contains(&looks), "{looks}");
     running.stop().await;
+}
+
+#[tokio::test]
+async fn a_probe_tells_bad_credentials_from_a_provider_that_is_not_there() {
+    let provider = Provider::start().await;
+    let http = Http::for_tests(Duration::from_secs(5));
+    let open = channel(&provider.base, 1.0);
+    assert_eq!(probe::probe(&http, &open).await, ProbeResult::Good { owner: None });
+    provider.answers([(401, None)]);
+    let reason = "the provider answers 401".to_owned();
+    assert_eq!(probe::probe(&http, &open).await, ProbeResult::Bad { reason, owner: None });
+    let nobody = channel("http://127.0.0.1:1", 1.0);
+    assert!(matches!(probe::probe(&http, &nobody).await, ProbeResult::Unreachable { .. }));
 }
