@@ -1,14 +1,57 @@
 //! Verification: is the request from who holds the key, is its content what they signed, and is it fresh?
 //! (`channel-manifest.md` §6.) Over raw bytes, in constant time, before anything is parsed.
+//!
+//! In: a [`Receipt`] and the time. Out: [`Verified`], which nothing else can make, or [`Refused`], whose text is for
+//! operators only. On the way there: `[[verify]]` as written ([`rules`]) is compiled once to a [`Scheme`], and the
+//! settings of a channel make it a [`Verifier`]. Nothing here touches a socket: keys that live on the network are put
+//! into a [`KeyRing`] by the shell.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use jiff::Timestamp;
 
 use crate::{
-    receipt::{Proves, Receipt, Request, Verdict},
+    receipt::{Check, CheckResult, Proves, Receipt, Request, Verdict, VerdictResult},
     settings::Settings,
 };
+
+pub mod rules;
+pub mod replay;
+pub mod refusals;
+pub mod key_pair;
+pub mod key_ring;
+
+mod block;
+mod compile;
+mod lint;
+mod keys;
+mod judge;
+mod jwt;
+mod sign;
+mod write;
+mod part;
+mod place;
+mod evidence;
+mod failure;
+mod pairs;
+mod multipart;
+mod pointer;
+mod network;
+mod public_key;
+mod der;
+#[cfg(test)]
+mod vectors;
+#[cfg(test)]
+mod threats;
+
+use block::{Block, Covers};
+use evidence::Evidence;
+use failure::Failure;
+use judge::{Circumstances, Passed, PublicUrl};
+use key_ring::KeyRing;
+use keys::{Armed, Keys};
+use rules::{Require, VerifyPolicy, VerifyRules};
+use sign::Pen;
 
 /// A receipt that passed verification, or that observe mode let through; only this module makes one.
 #[derive(Debug)]
@@ -31,10 +74,6 @@ impl Verified {
     }
 }
 
-pub mod rules;
-
-use rules::{VerifyPolicy, VerifyRules};
-
 /// What a failed verification means for a channel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize, schemars::JsonSchema)]
 #[serde(rename_all = "lowercase")]
@@ -44,6 +83,16 @@ pub enum VerifyMode {
     Enforce,
     /// Accept, flag, count.
     Observe,
+}
+
+/// When a body is looked at as a form. It has to be what `[receive] body` says, or the two would read two requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FormReading {
+    /// When the content type says so.
+    #[default]
+    ByContentType,
+    /// `[receive] body = "form"`: the provider labels its forms as something else.
+    Always,
 }
 
 /// A mistake in a `[[verify]]` block.
@@ -60,19 +109,114 @@ pub struct SchemeError {
 
 /// The compiled verification of a manifest, without keys.
 #[derive(Clone, Debug)]
-pub struct Scheme;
+pub struct Scheme {
+    blocks: Vec<Arc<Block>>,
+    require: Require,
+    reading: FormReading,
+}
 
 impl Scheme {
     /// Checks the blocks; all mistakes at once, warnings among them. `none` is `verify = "none"`.
-    pub fn compile(rules: &[VerifyRules], policy: VerifyPolicy, none: bool) -> (Option<Self>, Vec<SchemeError>) { let _ = (rules, policy, none); todo!() }
+    pub fn compile(rules: &[VerifyRules], policy: VerifyPolicy, none: bool) -> (Option<Self>, Vec<SchemeError>) {
+        let mut mistakes = Vec::new();
+        if none != rules.is_empty() {
+            let (message, hint) = if none {
+                ("`verify = \"none\"` beside [[verify]]", "keep one of the two")
+            } else {
+                ("there is no [[verify]]", "say how requests are checked, or verify = \"none\" and why in verify_reason")
+            };
+            mistakes.push(whole_mistake(message, hint));
+        }
+        let blocks: Vec<_> = rules
+            .iter()
+            .enumerate()
+            .filter_map(|(index, rules)| compile::block(rules, index, &mut mistakes))
+            .map(Arc::new)
+            .collect();
+        let good = mistakes.iter().all(|mistake| mistake.is_warning);
+        let scheme = Self { blocks, require: policy.require, reading: FormReading::default() };
+        (good.then_some(scheme), mistakes)
+    }
+
+    /// The same scheme for a manifest whose `[receive]` fixes how bodies are read.
+    #[must_use]
+    pub fn reading(self, reading: FormReading) -> Self {
+        Self { reading, ..self }
+    }
+
     /// What a receipt that passes has proven (with every block switched on).
-    pub fn proves(&self) -> Proves { todo!() }
+    pub fn proves(&self) -> Proves {
+        proves(self.require, self.blocks.iter().map(|block| block.covers))
+    }
+
     /// Is a request to another URL refused?
-    pub fn binds_url(&self) -> bool { todo!() }
+    pub fn binds_url(&self) -> bool {
+        holds(self.require, self.blocks.iter().map(|block| block.covers.url))
+    }
+
     /// Names of the settings that the blocks read.
-    pub fn settings_used(&self) -> Vec<String> { todo!() }
+    pub fn settings_used(&self) -> Vec<String> {
+        let mut names: Vec<String> =
+            self.blocks.iter().flat_map(|block| block.settings()).map(str::to_owned).collect();
+        names.sort();
+        names.dedup();
+        names
+    }
+
     /// Reads the keys of a channel. A block whose settings are left out is switched off; with none left it is an error.
-    pub fn with_keys(&self, settings: &Settings, mode: VerifyMode, public_url: &str) -> Result<Verifier, Vec<SchemeError>> { let _ = (settings, mode, public_url); todo!() }
+    /// The key of a mistake is the name of the setting.
+    pub fn with_keys(
+        &self,
+        settings: &Settings,
+        mode: VerifyMode,
+        public_url: &str,
+    ) -> Result<Verifier, Vec<SchemeError>> {
+        let mut mistakes = Vec::new();
+        let armed: Vec<_> =
+            self.blocks.iter().filter_map(|block| keys::arm(block, settings, &mut mistakes)).collect();
+        if mistakes.is_empty() && armed.is_empty() && !self.blocks.is_empty() {
+            let hint = format!("set one of: {}", self.settings_used().join(", "));
+            mistakes.push(whole_mistake("no check of the manifest has its settings, so everybody would be let in", &hint));
+        }
+        if !mistakes.is_empty() {
+            return Err(mistakes);
+        }
+        Ok(Verifier {
+            armed,
+            require: self.require,
+            reading: self.reading,
+            mode,
+            urls: PublicUrl::new(public_url),
+            ring: Arc::default(),
+        })
+    }
+}
+
+fn whole_mistake(message: &str, hint: &str) -> SchemeError {
+    SchemeError {
+        block: None,
+        key: "verify".to_owned(),
+        message: message.to_owned(),
+        hint: Some(hint.to_owned()),
+        is_warning: false,
+    }
+}
+
+/// Of alternatives only what each of them establishes is certain; where all are needed, what any does.
+fn holds(require: Require, mut each: impl ExactSizeIterator<Item = bool>) -> bool {
+    match require {
+        Require::Any => each.len() > 0 && each.all(|holds| holds),
+        Require::All => each.any(|holds| holds),
+    }
+}
+
+fn proves(require: Require, covers: impl ExactSizeIterator<Item = Covers> + Clone) -> Proves {
+    let each = |wanted: fn(Proves) -> bool| holds(require, covers.clone().map(|covers| wanted(covers.proves())));
+    Proves {
+        sender: each(|proves| proves.sender),
+        content: each(|proves| proves.content),
+        freshness: each(|proves| proves.freshness),
+    }
 }
 
 /// Why a request is refused. The sender of the request is told nothing of it.
@@ -86,15 +230,198 @@ pub enum Refused {
     Later(String),
 }
 
+/// What the connection tells beside the request itself.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Peer<'p> {
+    /// After trusted proxies.
+    pub remote: Option<IpAddr>,
+    /// Subject or subject alternative name of the client certificate, from our own TLS or from a trusted proxy's header.
+    /// Never from a header that anybody else can send.
+    pub client_subject: Option<&'p str>,
+}
+
 /// The verification of one channel, with its keys.
 #[derive(Debug)]
-pub struct Verifier;
+pub struct Verifier {
+    /// Blocks that are switched on; none at all is `verify = "none"`.
+    armed: Vec<Armed>,
+    require: Require,
+    reading: FormReading,
+    mode: VerifyMode,
+    urls: PublicUrl,
+    ring: Arc<KeyRing>,
+}
 
 impl Verifier {
     /// The one way to a [`Verified`]. `now` is when the receipt came.
-    pub fn verify(&self, receipt: Receipt, now: Timestamp) -> Result<Verified, Refused> { let _ = (receipt, now); todo!() }
+    pub fn verify(&self, receipt: Receipt, now: Timestamp) -> Result<Verified, Refused> {
+        self.verify_from(receipt, None, now)
+    }
+
+    /// The same, of a peer that has shown a client certificate with this subject.
+    pub fn verify_from(
+        &self,
+        receipt: Receipt,
+        client_subject: Option<&str>,
+        now: Timestamp,
+    ) -> Result<Verified, Refused> {
+        if self.has_generated_keys() {
+            return Err(Refused::Unverified(format!(
+                "the key is \"{}\", which is for samples; set the provider's public key",
+                key_pair::GENERATED
+            )));
+        }
+        let peer = Peer { remote: receipt.remote, client_subject };
+        let verdict = self.judge(&receipt.request, peer, now, receipt.channel.as_str());
+        if verdict.result == VerdictResult::Fail && self.mode == VerifyMode::Enforce {
+            let later = verdict.checks.iter().any(|check| check.result == CheckResult::Temperror);
+            return Err(if later { Refused::Later(verdict.detail) } else { Refused::Unverified(verdict.detail) });
+        }
+        Ok(Verified { receipt, verdict })
+    }
+
     /// The verdict alone, for handshakes, samples and `loket channel try`.
-    pub fn check(&self, request: &Request, remote: Option<IpAddr>, now: Timestamp) -> Verdict { let _ = (request, remote, now); todo!() }
-    /// Signs a request as the provider would, with the last value of each key: for samples.
-    pub fn sign(&self, request: &mut Request, now: Timestamp) -> Result<(), String> { let _ = (request, now); todo!() }
+    pub fn check(&self, request: &Request, remote: Option<IpAddr>, now: Timestamp) -> Verdict {
+        self.check_from(request, Peer { remote, client_subject: None }, now)
+    }
+
+    /// The verdict alone, with all that is known of the peer.
+    pub fn check_from(&self, request: &Request, peer: Peer<'_>, now: Timestamp) -> Verdict {
+        self.judge(request, peer, now, "")
+    }
+
+    /// Signs a request as the provider would, with the last value of each key: for samples. Writes a time and a nonce
+    /// where the scheme has them and the request does not. Of alternatives the first is used.
+    pub fn sign(&self, request: &mut Request, now: Timestamp) -> Result<(), String> {
+        let pen = Pen { now, urls: &self.urls, reading: self.reading };
+        let mut blocks = self.armed.iter().filter(|armed| armed.can_sign());
+        match self.require {
+            Require::Any => blocks.next().map_or(Ok(()), |armed| armed.sign(request, pen)),
+            Require::All => blocks.try_for_each(|armed| armed.sign(request, pen)),
+        }
+    }
+
+    /// What a receipt that passes has proven, with the blocks that are switched on.
+    pub fn proves(&self) -> Proves {
+        proves(self.require, self.armed.iter().map(|armed| armed.block.covers))
+    }
+
+    /// Is a request to another URL refused, with the blocks that are switched on?
+    pub fn binds_url(&self) -> bool {
+        holds(self.require, self.armed.iter().map(|armed| armed.block.covers.url))
+    }
+
+    /// Is a key one of the harness's own? Such a verifier checks samples, and lets no receipt in.
+    pub fn has_generated_keys(&self) -> bool {
+        self.armed.iter().any(|armed| matches!(armed.keys, Keys::Generated(_)))
+    }
+
+    /// URLs whose keys are to be fetched: key sets for ever again, certificates once, when a request has named them.
+    /// What they answer goes into the [key ring](Self::key_ring).
+    pub fn wanted_urls(&self) -> Vec<String> {
+        let sets = self.armed.iter().flat_map(|armed| match &armed.keys {
+            Keys::Urls(urls) => urls.as_slice(),
+            _ => &[],
+        });
+        let mut urls: Vec<String> = sets.cloned().chain(self.ring.wanted()).collect();
+        urls.sort();
+        urls.dedup();
+        urls
+    }
+
+    pub fn key_ring(&self) -> &Arc<KeyRing> {
+        &self.ring
+    }
+
+    /// Shares what was fetched with the verifier that this one takes the place of.
+    #[must_use]
+    pub fn with_key_ring(self, ring: Arc<KeyRing>) -> Self {
+        Self { ring, ..self }
+    }
+
+    fn armed(&self) -> &[Armed] {
+        &self.armed
+    }
+
+    fn policy(&self) -> Require {
+        self.require
+    }
+
+    fn reading(&self) -> FormReading {
+        self.reading
+    }
+
+    fn with_foreign_keys(&self) -> Self {
+        Self {
+            armed: self.armed.iter().map(Armed::with_foreign_keys).collect(),
+            require: self.require,
+            reading: self.reading,
+            mode: self.mode,
+            urls: self.urls.clone(),
+            ring: Arc::clone(&self.ring),
+        }
+    }
+
+    fn judge(&self, request: &Request, peer: Peer<'_>, now: Timestamp, channel: &str) -> Verdict {
+        if self.armed.is_empty() {
+            return blank(VerdictResult::None);
+        }
+        let (remote, client_subject) = (peer.remote, peer.client_subject);
+        let around = Circumstances { remote, client_subject, now, urls: &self.urls, ring: &self.ring, channel };
+        let evidence = Evidence::new(request, self.reading);
+        let mut tally = Tally::default();
+        for armed in &self.armed {
+            tally.add(&armed.block, armed.judge(&evidence, &around));
+        }
+        tally.verdict(self.require)
+    }
+}
+
+fn blank(result: VerdictResult) -> Verdict {
+    Verdict { result, proves: Proves::default(), detail: String::new(), checks: Vec::new(), nonce: None }
+}
+
+/// The blocks' answers to one request.
+#[derive(Default)]
+struct Tally {
+    passed: Vec<(Check, Passed)>,
+    failed: Vec<Check>,
+}
+
+impl Tally {
+    fn add(&mut self, block: &Block, outcome: Result<Passed, Failure>) {
+        let method = block.method().to_owned();
+        match outcome {
+            Ok(passed) => {
+                let detail = block.credentials().map(place::Place::label);
+                self.passed.push((Check { method, result: CheckResult::Pass, detail }, passed));
+            }
+            Err(Failure { result, detail }) => self.failed.push(Check { method, result, detail: Some(detail) }),
+        }
+    }
+
+    /// The alternatives that did not pass say nothing about a receipt that one of them let in.
+    fn verdict(self, require: Require) -> Verdict {
+        let passes = match require {
+            Require::Any => !self.passed.is_empty(),
+            Require::All => self.failed.is_empty(),
+        };
+        if !passes {
+            let reasons = self.failed.iter().map(|check| {
+                format!("{}: {}", check.method, check.detail.as_deref().unwrap_or_default())
+            });
+            let detail = reasons.collect::<Vec<_>>().join("; ");
+            let checks = self.passed.into_iter().map(|(check, _)| check).chain(self.failed).collect();
+            return Verdict { detail, checks, ..blank(VerdictResult::Fail) };
+        }
+        let mut verdict = blank(VerdictResult::Pass);
+        for (check, passed) in self.passed {
+            verdict.checks.push(check);
+            verdict.nonce = verdict.nonce.or(passed.nonce);
+            verdict.proves.sender |= passed.proves.sender;
+            verdict.proves.content |= passed.proves.content;
+            verdict.proves.freshness |= passed.proves.freshness;
+        }
+        verdict
+    }
 }
