@@ -11,7 +11,7 @@ use std::{net::IpAddr, sync::Arc};
 use jiff::Timestamp;
 
 use crate::{
-    receipt::{Check, CheckResult, Proves, Receipt, Request, Verdict, VerdictResult},
+    receipt::{CheckResult, Proves, Receipt, Request, Verdict, VerdictResult},
     settings::Settings,
 };
 
@@ -26,6 +26,10 @@ mod compile;
 mod lint;
 mod keys;
 mod judge;
+mod tally;
+mod tag;
+mod lookup;
+mod public_url;
 mod jwt;
 mod sign;
 mod write;
@@ -40,18 +44,25 @@ mod network;
 mod public_key;
 mod der;
 #[cfg(test)]
+mod fixture;
+#[cfg(test)]
 mod vectors;
 #[cfg(test)]
+mod samples;
+#[cfg(test)]
 mod threats;
+#[cfg(test)]
+mod promises;
 
 use block::{Block, Covers};
 use evidence::Evidence;
-use failure::Failure;
-use judge::{Circumstances, Passed, PublicUrl};
+use judge::Circumstances;
 use key_ring::KeyRing;
 use keys::{Armed, Keys};
+use public_url::PublicUrl;
 use rules::{Require, VerifyPolicy, VerifyRules};
 use sign::Pen;
+use tally::{Tally, blank};
 
 /// A receipt that passed verification, or that observe mode let through; only this module makes one.
 #[derive(Debug)]
@@ -123,7 +134,10 @@ impl Scheme {
             let (message, hint) = if none {
                 ("`verify = \"none\"` beside [[verify]]", "keep one of the two")
             } else {
-                ("there is no [[verify]]", "say how requests are checked, or verify = \"none\" and why in verify_reason")
+                (
+                    "there is no [[verify]]",
+                    "say how requests are checked, or verify = \"none\" and why in verify_reason",
+                )
             };
             mistakes.push(whole_mistake(message, hint));
         }
@@ -146,7 +160,7 @@ impl Scheme {
 
     /// What a receipt that passes has proven (with every block switched on).
     pub fn proves(&self) -> Proves {
-        proves(self.require, self.blocks.iter().map(|block| block.covers))
+        proves(self.require, &self.blocks.iter().map(|block| block.covers))
     }
 
     /// Is a request to another URL refused?
@@ -156,8 +170,7 @@ impl Scheme {
 
     /// Names of the settings that the blocks read.
     pub fn settings_used(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.blocks.iter().flat_map(|block| block.settings()).map(str::to_owned).collect();
+        let mut names: Vec<String> = self.blocks.iter().flat_map(|block| block.settings()).map(str::to_owned).collect();
         names.sort();
         names.dedup();
         names
@@ -172,11 +185,11 @@ impl Scheme {
         public_url: &str,
     ) -> Result<Verifier, Vec<SchemeError>> {
         let mut mistakes = Vec::new();
-        let armed: Vec<_> =
-            self.blocks.iter().filter_map(|block| keys::arm(block, settings, &mut mistakes)).collect();
+        let armed: Vec<_> = self.blocks.iter().filter_map(|block| keys::arm(block, settings, &mut mistakes)).collect();
         if mistakes.is_empty() && armed.is_empty() && !self.blocks.is_empty() {
             let hint = format!("set one of: {}", self.settings_used().join(", "));
-            mistakes.push(whole_mistake("no check of the manifest has its settings, so everybody would be let in", &hint));
+            mistakes
+                .push(whole_mistake("no check of the manifest has its settings, so everybody would be let in", &hint));
         }
         if !mistakes.is_empty() {
             return Err(mistakes);
@@ -210,7 +223,7 @@ fn holds(require: Require, mut each: impl ExactSizeIterator<Item = bool>) -> boo
     }
 }
 
-fn proves(require: Require, covers: impl ExactSizeIterator<Item = Covers> + Clone) -> Proves {
+fn proves(require: Require, covers: &(impl ExactSizeIterator<Item = Covers> + Clone)) -> Proves {
     let each = |wanted: fn(Proves) -> bool| holds(require, covers.clone().map(|covers| wanted(covers.proves())));
     Proves {
         sender: each(|proves| proves.sender),
@@ -303,7 +316,7 @@ impl Verifier {
 
     /// What a receipt that passes has proven, with the blocks that are switched on.
     pub fn proves(&self) -> Proves {
-        proves(self.require, self.armed.iter().map(|armed| armed.block.covers))
+        proves(self.require, &self.armed.iter().map(|armed| armed.block.covers))
     }
 
     /// Is a request to another URL refused, with the blocks that are switched on?
@@ -374,54 +387,5 @@ impl Verifier {
             tally.add(&armed.block, armed.judge(&evidence, &around));
         }
         tally.verdict(self.require)
-    }
-}
-
-fn blank(result: VerdictResult) -> Verdict {
-    Verdict { result, proves: Proves::default(), detail: String::new(), checks: Vec::new(), nonce: None }
-}
-
-/// The blocks' answers to one request.
-#[derive(Default)]
-struct Tally {
-    passed: Vec<(Check, Passed)>,
-    failed: Vec<Check>,
-}
-
-impl Tally {
-    fn add(&mut self, block: &Block, outcome: Result<Passed, Failure>) {
-        let method = block.method().to_owned();
-        match outcome {
-            Ok(passed) => {
-                let detail = block.credentials().map(place::Place::label);
-                self.passed.push((Check { method, result: CheckResult::Pass, detail }, passed));
-            }
-            Err(Failure { result, detail }) => self.failed.push(Check { method, result, detail: Some(detail) }),
-        }
-    }
-
-    /// The alternatives that did not pass say nothing about a receipt that one of them let in.
-    fn verdict(self, require: Require) -> Verdict {
-        let passes = match require {
-            Require::Any => !self.passed.is_empty(),
-            Require::All => self.failed.is_empty(),
-        };
-        if !passes {
-            let reasons = self.failed.iter().map(|check| {
-                format!("{}: {}", check.method, check.detail.as_deref().unwrap_or_default())
-            });
-            let detail = reasons.collect::<Vec<_>>().join("; ");
-            let checks = self.passed.into_iter().map(|(check, _)| check).chain(self.failed).collect();
-            return Verdict { detail, checks, ..blank(VerdictResult::Fail) };
-        }
-        let mut verdict = blank(VerdictResult::Pass);
-        for (check, passed) in self.passed {
-            verdict.checks.push(check);
-            verdict.nonce = verdict.nonce.or(passed.nonce);
-            verdict.proves.sender |= passed.proves.sender;
-            verdict.proves.content |= passed.proves.content;
-            verdict.proves.freshness |= passed.proves.freshness;
-        }
-        verdict
     }
 }

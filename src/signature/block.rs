@@ -60,9 +60,16 @@ pub(super) enum Algorithm {
 /// Where keys come from.
 #[derive(Clone, Debug)]
 pub(super) enum KeySource {
-    Setting { name: String, prefix: String, encoding: KeyEncoding },
+    Setting {
+        name: String,
+        prefix: String,
+        encoding: KeyEncoding,
+    },
     /// A certificate whose URL stands in the body.
-    Certificate { pointer: Pointer, hosts: Vec<String> },
+    Certificate {
+        pointer: Pointer,
+        hosts: Vec<String>,
+    },
 }
 
 /// Where the signature stands and how it is written.

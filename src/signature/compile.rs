@@ -2,7 +2,9 @@
 
 use super::{
     SchemeError,
-    block::{Algorithm, Bind, Block, Covers, Jwt, JwtAlgorithm, KeySource, Kind, Replay, Signature, Signed, Time, Value},
+    block::{
+        Algorithm, Bind, Block, Covers, Jwt, JwtAlgorithm, KeySource, Kind, Replay, Signature, Signed, Time, Value,
+    },
     lint::{self, Lint},
     part::{Message, Part},
     place::Place,

@@ -110,7 +110,9 @@ impl<'r> Evidence<'r> {
 /// SHA-256 of the pieces, one behind the other.
 pub(super) fn sha256(pieces: &[&[u8]]) -> [u8; 32] {
     let mut context = digest::Context::new(&digest::SHA256);
-    pieces.iter().for_each(|piece| context.update(piece));
+    for piece in pieces {
+        context.update(piece);
+    }
     let mut out = [0; 32];
     out.copy_from_slice(context.finish().as_ref());
     out

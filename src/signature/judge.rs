@@ -3,27 +3,26 @@
 use std::{borrow::Cow, net::IpAddr};
 
 use jiff::{SignedDuration, Timestamp};
-use ring::{digest, hmac};
 use subtle::ConstantTimeEq;
 
 use super::{
-    block::{Algorithm, Bind, Block, KeySource, Kind, Replay, Signature, Signed, Time},
+    block::{Bind, Block, KeySource, Kind, Replay, Signature, Signed, Time},
     evidence::{Evidence, hex, sha256},
     failure::Failure,
     jwt::{self, Claims},
-    key_ring::{KeyRing, Lookup},
+    key_ring::KeyRing,
     keys::{Armed, Credential, Keys},
-    part::Piece,
+    lookup::{fetched, is_allowed, known_keys},
     place::Place,
-    public_key::{BASE64, PublicKey, decode_hex},
-    rules::{BindHash, BindRequired, HashName, SignatureEncoding, TimestampUnit, UrlVariant},
+    public_key::{BASE64, PublicKey},
+    public_url::PublicUrl,
+    rules::{BindHash, BindRequired, TimestampUnit},
+    tag::{decode, hashed, hmac_matches, is_among, public_matches},
 };
 use crate::receipt::{Nonce, Proves, Request};
 
 /// More signatures than this in one request are not looked at.
 const MAX_CANDIDATES: usize = 16;
-/// Longest signature, in bytes.
-const MAX_SIGNATURE: usize = 1024;
 
 /// What is known of a request beside its bytes.
 #[derive(Clone, Copy, Debug)]
@@ -35,41 +34,6 @@ pub(super) struct Circumstances<'c> {
     pub(super) ring: &'c KeyRing,
     /// Whose nonces these are.
     pub(super) channel: &'c str,
-}
-
-/// The configured public URL in its three spellings.
-#[derive(Clone, Debug)]
-pub(super) struct PublicUrl {
-    as_configured: String,
-    with_default_port: String,
-    without_port: String,
-}
-
-impl PublicUrl {
-    pub(super) fn new(url: &str) -> Self {
-        let url = url.trim_end_matches('/');
-        let (scheme, rest) = url.split_once("://").unwrap_or(("https", url));
-        let (host, path) = rest.find('/').map_or((rest, ""), |at| rest.split_at(at));
-        // The last colon of an IPv6 address in brackets is no port.
-        let (name, port) = match host.rsplit_once(':') {
-            Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => (name, Some(port)),
-            _ => (host, None),
-        };
-        let default = if scheme == "http" { "80" } else { "443" };
-        Self {
-            as_configured: url.to_owned(),
-            with_default_port: format!("{scheme}://{name}:{}{path}", port.unwrap_or(default)),
-            without_port: format!("{scheme}://{name}{path}"),
-        }
-    }
-
-    pub(super) fn spelt(&self, variant: UrlVariant) -> &str {
-        match variant {
-            UrlVariant::AsConfigured => &self.as_configured,
-            UrlVariant::WithDefaultPort => &self.with_default_port,
-            UrlVariant::WithoutPort => &self.without_port,
-        }
-    }
 }
 
 /// What a block that passed establishes.
@@ -156,7 +120,8 @@ impl Case<'_> {
                 let place = Place::Body(pointer.clone());
                 let url = place.find(self.evidence)?.ok_or_else(|| Failure::absent(format!("{place} is missing")))?;
                 let url = std::str::from_utf8(&url).ok().filter(|url| is_allowed(url, hosts));
-                let url = url.ok_or_else(|| Failure::wrong(format!("{place} is no https URL on one of `cert_hosts`")))?;
+                let url =
+                    url.ok_or_else(|| Failure::wrong(format!("{place} is no https URL on one of `cert_hosts`")))?;
                 fetched(self.around.ring, url).map(|keys| Cow::Owned(keys.to_vec()))
             }
             _ => known_keys(keys, self.around.ring),
@@ -336,49 +301,12 @@ pub(super) fn bind_value(hash: BindHash, evidence: &Evidence<'_>, url: &str) -> 
     }
 }
 
-/// Keys that do not depend on the request.
-pub(super) fn known_keys<'k>(keys: &'k Keys, ring: &KeyRing) -> Result<Cow<'k, [PublicKey]>, Failure> {
-    match keys {
-        Keys::Public(keys) => Ok(Cow::Borrowed(keys)),
-        Keys::Generated(pair) => Ok(Cow::Owned(vec![pair.public().clone()])),
-        Keys::Urls(urls) => {
-            let mut all = Vec::new();
-            for url in urls {
-                all.extend_from_slice(&fetched(ring, url)?);
-            }
-            Ok(Cow::Owned(all))
-        }
-        _ => Err(Failure::wrong("there is no public key")),
-    }
-}
-
-fn fetched(ring: &KeyRing, url: &str) -> Result<std::sync::Arc<[PublicKey]>, Failure> {
-    match ring.find(url) {
-        Lookup::Keys(keys) => Ok(keys),
-        Lookup::Bad => Err(Failure::wrong("the URL of the key or certificate answers without one")),
-        Lookup::Unknown => Err(Failure::later("the key or certificate is not fetched yet")),
-    }
-}
-
-/// Only https, a host of the list, no user, no port.
-fn is_allowed(url: &str, hosts: &[String]) -> bool {
-    let Some(rest) = url.strip_prefix("https://") else { return false };
-    let Some((host, path)) = rest.split_once('/') else { return false };
-    let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>#@".contains(&byte));
-    let host = host.to_ascii_lowercase();
-    let listed = hosts.iter().any(|allowed| match allowed.strip_prefix("*.") {
-        Some(parent) => host.strip_suffix(parent).is_some_and(|front| front.len() > 1 && front.ends_with('.')),
-        None => *allowed == host,
-    });
-    url.len() <= 512 && plain(path) && listed
-}
-
 /// A name, or `*.` and a name for any one label in front of it.
 fn is_subject(shown: &str, wanted: &str) -> bool {
     match wanted.strip_prefix("*.") {
-        Some(parent) => shown
-            .split_once('.')
-            .is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(parent)),
+        Some(parent) => {
+            shown.split_once('.').is_some_and(|(label, rest)| !label.is_empty() && rest.eq_ignore_ascii_case(parent))
+        }
         None => shown.as_bytes().ct_eq(wanted.as_bytes()).into(),
     }
 }
@@ -395,68 +323,6 @@ fn shows(keys: &Keys, shown: &[u8]) -> bool {
     let digest = sha256(&[shown]);
     let any = |found, credential: &Credential| found | credential.digest.0.ct_eq(&digest);
     list.iter().fold(subtle::Choice::from(0), any).into()
-}
-
-/// Is it one of the signatures?
-fn is_among(wanted: &[u8], candidates: &[Vec<u8>]) -> bool {
-    candidates.iter().fold(subtle::Choice::from(0), |found, candidate| found | wanted.ct_eq(candidate)).into()
-}
-
-fn decode(text: &str, encoding: SignatureEncoding) -> Option<Vec<u8>> {
-    use base64::{
-        Engine,
-        engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD},
-    };
-    if text.is_empty() || text.len() > MAX_SIGNATURE * 2 {
-        return None;
-    }
-    match encoding {
-        SignatureEncoding::Hex if text.bytes().any(|byte| byte.is_ascii_uppercase()) => None,
-        SignatureEncoding::Hex | SignatureEncoding::HexNocase => decode_hex(text),
-        SignatureEncoding::Base64 => STANDARD.decode(text).ok(),
-        SignatureEncoding::Base64url => URL_SAFE_NO_PAD.decode(text.trim_end_matches('=')).ok(),
-    }
-}
-
-fn hmac_matches(signed: &Signed, key: &hmac::Key, pieces: &[Piece<'_>], url: &str, candidates: &[Vec<u8>]) -> bool {
-    is_among(tagged(signed, key, pieces, url).as_ref(), candidates)
-}
-
-pub(super) fn tagged(signed: &Signed, key: &hmac::Key, pieces: &[Piece<'_>], url: &str) -> hmac::Tag {
-    let mut context = hmac::Context::with_key(key);
-    signed.message.feed(pieces, url, b"", &mut context);
-    context.sign()
-}
-
-/// The digest over a list that holds the secret.
-pub(super) fn hashed(signed: &Signed, secret: &[u8], pieces: &[Piece<'_>], url: &str) -> Vec<u8> {
-    let algorithm = match signed.algorithm {
-        Algorithm::Hash(HashName::Md5) => {
-            let mut context = <md5::Md5 as md5::Digest>::new();
-            signed.message.feed(pieces, url, secret, &mut context);
-            return md5::Digest::finalize(context).to_vec();
-        }
-        Algorithm::Hash(HashName::Sha1) => &digest::SHA1_FOR_LEGACY_USE_ONLY,
-        Algorithm::Hash(HashName::Sha384) => &digest::SHA384,
-        Algorithm::Hash(HashName::Sha512) => &digest::SHA512,
-        _ => &digest::SHA256,
-    };
-    let mut context = digest::Context::new(algorithm);
-    signed.message.feed(pieces, url, secret, &mut context);
-    context.finish().as_ref().to_vec()
-}
-
-/// The whole message, for signatures that cannot be checked piece by piece.
-pub(super) fn whole(signed: &Signed, pieces: &[Piece<'_>], url: &str) -> Vec<u8> {
-    let mut message = Vec::new();
-    signed.message.feed(pieces, url, b"", &mut message);
-    message
-}
-
-fn public_matches(signed: &Signed, key: &PublicKey, pieces: &[Piece<'_>], url: &str, candidates: &[Vec<u8>]) -> bool {
-    let Some((algorithm, how)) = signed.algorithm.public() else { return false };
-    let message = whole(signed, pieces, url);
-    key.algorithm == algorithm && candidates.iter().any(|candidate| key.verifies(how, &message, candidate))
 }
 
 /// Both ends of the tolerance are inside.

@@ -14,8 +14,9 @@ use super::{
     block::{Algorithm, Jwt, JwtAlgorithm, hmac_algorithm},
     evidence::Evidence,
     failure::Failure,
-    judge::{Circumstances, known_keys},
+    judge::Circumstances,
     keys::{Armed, Keys},
+    lookup::known_keys,
 };
 
 /// Longest token that is looked at.

@@ -57,16 +57,12 @@ impl KeyRing {
     pub fn put(&self, url: &str, text: &str) -> Result<(), NoKeys> {
         let text = if text.len() > MAX_TEXT { "" } else { text };
         let keys = PublicKey::from_pem(text).map(|key| vec![key]).or_else(|| PublicKey::from_jwks(text));
-        match keys.filter(|keys| !keys.is_empty()) {
-            Some(keys) => {
-                self.insert(url, Source::Keys(keys.into()));
-                Ok(())
-            }
-            None => {
-                self.reject(url);
-                Err(NoKeys)
-            }
-        }
+        let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
+            self.reject(url);
+            return Err(NoKeys);
+        };
+        self.insert(url, Source::Keys(keys.into()));
+        Ok(())
     }
 
     /// The URL answers for good that there is nothing (404, say): requests that name it are refused from now on.

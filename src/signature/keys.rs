@@ -91,11 +91,7 @@ impl Credential {
 }
 
 /// Reads the keys of a block. None: the channel leaves its settings out, and the block is switched off.
-pub(super) fn arm(
-    block: &Arc<Block>,
-    settings: &Settings,
-    mistakes: &mut Vec<SchemeError>,
-) -> Option<Armed> {
+pub(super) fn arm(block: &Arc<Block>, settings: &Settings, mistakes: &mut Vec<SchemeError>) -> Option<Armed> {
     let wanted = block.settings();
     let missing: Vec<&str> = wanted.iter().copied().filter(|name| settings.get(name).is_none()).collect();
     if !missing.is_empty() && missing.len() == wanted.len() {
@@ -193,7 +189,7 @@ impl Reader<'_> {
             .collect();
         match algorithms.first()?.public() {
             Some((algorithm, _)) => self.public_keys(name, &values, *encoding, algorithm),
-            None => self.secret_keys(name, &values, *encoding, algorithms),
+            None => Some(self.secret_keys(name, &values, *encoding, algorithms)),
         }
     }
 
@@ -218,19 +214,15 @@ impl Reader<'_> {
         for value in values {
             match PublicKey::read(value, encoding, algorithm) {
                 Ok(key) => keys.push(key),
-                Err(why) => self.error(name, &format!("cannot be read: {why}"), "copy it from the provider's console again"),
+                Err(why) => {
+                    self.error(name, &format!("cannot be read: {why}"), "copy it from the provider's console again");
+                }
             }
         }
         Some(Keys::Public(keys))
     }
 
-    fn secret_keys(
-        &mut self,
-        name: &str,
-        values: &[String],
-        encoding: KeyEncoding,
-        algorithms: &[Algorithm],
-    ) -> Option<Keys> {
+    fn secret_keys(&mut self, name: &str, values: &[String], encoding: KeyEncoding, algorithms: &[Algorithm]) -> Keys {
         let mut secrets = Vec::with_capacity(values.len());
         for value in values {
             let bytes = match encoding {
@@ -247,9 +239,9 @@ impl Reader<'_> {
             }
         }
         if let [Algorithm::Hash(_), ..] = algorithms {
-            return Some(Keys::Secrets(secrets));
+            return Keys::Secrets(secrets);
         }
-        Some(Keys::Hmac(hmac_keys(&secrets, algorithms)))
+        Keys::Hmac(hmac_keys(&secrets, algorithms))
     }
 }
 

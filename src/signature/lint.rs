@@ -128,12 +128,29 @@ pub(super) fn keys_fit(rules: &VerifyRules, lint: &mut Lint<'_>) {
 
 fn fitting(kind: VerifyKind) -> (&'static str, &'static str) {
     match kind {
-        VerifyKind::Hmac => ("hmac", "hash key key_prefix key_encoding signed join sort params signature timestamp replay bind url_variants"),
-        VerifyKind::Hash => ("hash", "hash key key_prefix key_encoding signed join sort params signature timestamp replay bind url_variants"),
-        VerifyKind::Ed25519 => ("ed25519", "key key_prefix key_encoding signed join sort params signature timestamp replay bind url_variants"),
-        VerifyKind::EcdsaP256 => ("ecdsa-p256", "key key_prefix key_encoding signed join sort params signature timestamp replay bind url_variants"),
-        VerifyKind::Rsa => ("rsa", "hash key key_prefix key_encoding cert_url cert_hosts signed join sort params signature timestamp replay bind url_variants"),
-        VerifyKind::Jwt => ("jwt", "token algs key key_prefix key_encoding claims leeway max_age timestamp replay bind url_variants"),
+        VerifyKind::Hmac => (
+            "hmac",
+            "hash key key_prefix key_encoding signed join sort params signature timestamp replay bind url_variants",
+        ),
+        VerifyKind::Hash => (
+            "hash",
+            "hash key key_prefix key_encoding signed join sort params signature timestamp replay bind url_variants",
+        ),
+        VerifyKind::Ed25519 => (
+            "ed25519",
+            "key key_prefix key_encoding signed join sort params signature timestamp replay bind url_variants",
+        ),
+        VerifyKind::EcdsaP256 => (
+            "ecdsa-p256",
+            "key key_prefix key_encoding signed join sort params signature timestamp replay bind url_variants",
+        ),
+        VerifyKind::Rsa => (
+            "rsa",
+            "hash key key_prefix key_encoding cert_url cert_hosts signed join sort params signature timestamp replay bind url_variants",
+        ),
+        VerifyKind::Jwt => {
+            ("jwt", "token algs key key_prefix key_encoding claims leeway max_age timestamp replay bind url_variants")
+        }
         VerifyKind::Token => ("token", "from prefix equals timestamp replay"),
         VerifyKind::Basic => ("basic", "user password timestamp replay"),
         VerifyKind::Ip => ("ip", "allow replay"),
@@ -184,7 +201,11 @@ fn parts(block: &Block, lint: &mut Lint<'_>) {
     let Kind::Signed(signed) = &block.kind else { return };
     let is_hash = matches!(signed.algorithm, Algorithm::Hash(_));
     if is_hash && !signed.has_part(&Part::Key) {
-        lint.error("signed", "a hash without the part `key` can be made by anybody", Some("add \"key\" where it stands"));
+        lint.error(
+            "signed",
+            "a hash without the part `key` can be made by anybody",
+            Some("add \"key\" where it stands"),
+        );
     }
     if !is_hash && signed.has_part(&Part::Key) {
         lint.error("signed", "the part `key` is for kind `hash` only", None);
@@ -206,7 +227,9 @@ fn contains_signature(block: &Block) -> bool {
     let in_body = has(Part::Body) || has(Part::BodySha256Hex) || has(Part::FormSortedConcat);
     let in_params = |name: &String| has(Part::ParamsSortedAmp) && !signed.message.params.exclude.contains(name);
     match &signed.signature.place {
-        Place::Header(_) | Place::Claim(_) | Place::SignaturePair(_) => has(Part::Place(signed.signature.place.clone())),
+        Place::Header(_) | Place::Claim(_) | Place::SignaturePair(_) => {
+            has(Part::Place(signed.signature.place.clone()))
+        }
         Place::Query(name) => has(Part::Url) || in_params(name),
         Place::Form(name) => in_body || in_params(name),
         Place::Param(name) => in_params(name),

@@ -56,13 +56,12 @@ fn parameter<'a>(header: &'a [u8], wanted: &[u8]) -> Option<&'a [u8]> {
     let mut rest = header;
     while let Some((_, behind)) = split_at(rest, b";") {
         let behind = behind.trim_ascii_start();
-        let Some((name, value)) = split_at(behind, b"=") else { return None };
-        let (value, next) = match value.strip_prefix(b"\"") {
-            Some(quoted) => split_at(quoted, b"\"")?,
-            None => {
-                let end = value.iter().position(|byte| matches!(byte, b';' | b'\r' | b'\n')).unwrap_or(value.len());
-                (value[..end].trim_ascii(), &value[end..])
-            }
+        let (name, value) = split_at(behind, b"=")?;
+        let (value, next) = if let Some(quoted) = value.strip_prefix(b"\"") {
+            split_at(quoted, b"\"")?
+        } else {
+            let end = value.iter().position(|byte| matches!(byte, b';' | b'\r' | b'\n')).unwrap_or(value.len());
+            (value[..end].trim_ascii(), &value[end..])
         };
         if name.trim_ascii().eq_ignore_ascii_case(wanted) {
             return Some(value);

@@ -72,7 +72,7 @@ pub(super) struct Message {
     pub(super) params: ParamsRules,
 }
 
-/// A part of one request. `U` and `K` are known later: the spelling of the URL and the key that is tried.
+/// A part of one request. How the URL is spelt and which key is tried is known when it is fed.
 #[derive(Debug)]
 pub(super) enum Piece<'e> {
     Bytes(Cow<'e, [u8]>),

@@ -30,7 +30,9 @@ impl Place {
     /// The error says what a place looks like.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let bad = || {
-            format!("`{text}` is no place; places are header:NAME, query:NAME, form:NAME, param:NAME, body:/json/pointer")
+            format!(
+                "`{text}` is no place; places are header:NAME, query:NAME, form:NAME, param:NAME, body:/json/pointer"
+            )
         };
         let (kind, name) = text.split_once(':').filter(|(_, name)| !name.is_empty()).ok_or_else(bad)?;
         let owned = || name.to_owned();
@@ -51,9 +53,7 @@ impl Place {
         match self {
             Self::Header(name) => self.only(evidence.request.header_values(name)),
             Self::Query(name) => self.only(evidence.query()?.values(name.as_bytes())),
-            Self::Form(name) => {
-                self.only(evidence.form()?.into_iter().flat_map(|form| form.values(name.as_bytes())))
-            }
+            Self::Form(name) => self.only(evidence.form()?.into_iter().flat_map(|form| form.values(name.as_bytes()))),
             Self::Param(name) => {
                 let form = evidence.form()?.into_iter().flat_map(|form| form.values(name.as_bytes()));
                 self.only(evidence.query()?.values(name.as_bytes()).chain(form))

@@ -120,7 +120,7 @@ impl PublicKey {
 
 const NO_PEM: &str = "it is no PEM text (PUBLIC KEY, RSA PUBLIC KEY or CERTIFICATE) with a key of this kind";
 
-/// Two numbers, the modulus of 1024 to 8192 bits.
+/// Two numbers, the modulus of 2048 to 8192 bits: ring checks with no shorter one.
 fn is_rsa(bytes: &[u8]) -> bool {
     let numbers = || {
         let (numbers, rest) = der::expect(bytes, SEQUENCE)?;
@@ -128,7 +128,7 @@ fn is_rsa(bytes: &[u8]) -> bool {
         let (exponent, numbers) = der::expect(numbers, INTEGER)?;
         (rest.is_empty() && numbers.is_empty() && !exponent.is_empty()).then_some(modulus)
     };
-    numbers().is_some_and(|modulus| (128..=1025).contains(&modulus.len()))
+    numbers().is_some_and(|modulus| (256..=1025).contains(&modulus.len()))
 }
 
 #[derive(Deserialize)]
@@ -153,6 +153,6 @@ struct Jwk {
 pub(super) fn decode_hex(text: &str) -> Option<Vec<u8>> {
     let digits = text.as_bytes();
     let digit = |byte: u8| char::from(byte).to_digit(16);
-    (digits.len() % 2 == 0).then_some(())?;
+    digits.len().is_multiple_of(2).then_some(())?;
     digits.chunks_exact(2).map(|pair| u8::try_from(digit(pair[0])? << 4 | digit(pair[1])?).ok()).collect()
 }

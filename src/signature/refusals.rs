@@ -140,7 +140,7 @@ impl Deriver<'_> {
         }
         if !self.groups().is_empty() {
             let keys = KeysUsed::Foreign;
-            all.push(Derived { keys, remote, ..self.derived("another key", self.request.clone(), true) });
+            all.push(Derived { remote, keys, ..self.derived("another key", self.request.clone(), true) });
         }
     }
 
@@ -257,7 +257,8 @@ fn other(byte: u8) -> u8 {
 
 /// Every signature of the place: with one left, the request would rightly pass.
 fn flip_signatures(rules: &Signature, text: &str) -> String {
-    let one = |text: &str| if text.starts_with(&rules.prefix) { flip(text, rules.prefix.len()) } else { text.to_owned() };
+    let one =
+        |text: &str| if text.starts_with(&rules.prefix) { flip(text, rules.prefix.len()) } else { text.to_owned() };
     match (&rules.pair, &rules.split) {
         (Some(wanted), split) => {
             let separator = split.as_deref().unwrap_or(",");

@@ -13,10 +13,12 @@ use super::{
     FormReading,
     block::{Algorithm, Block, Jwt, Kind, Signature, Signed, Time, hmac_algorithm},
     evidence::{Evidence, hex, sha256},
-    judge::{PublicUrl, bind_value, hashed, tagged, whole},
+    judge::bind_value,
     keys::{Armed, Keys},
     place::Place,
+    public_url::PublicUrl,
     rules::{BindHash, BindRequired, HashName, SignatureEncoding, SignatureFormat, TimestampUnit},
+    tag::{hashed, tagged, whole},
 };
 use crate::receipt::Request;
 
