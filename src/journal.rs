@@ -1,8 +1,92 @@
 //! The journal: every receipt is on the disk here before its provider is replied to.
+//!
+//! In: what verification let through. Out: the same receipts in the order of acceptance, a moment later or after a
+//! crash, until they are settled; then they are kept as evidence until the retention ends. Append-only segment files
+//! under one folder, one thread that writes, one sync for all who wait. It must never let a reply out before the disk has
+//! the bytes, never overwrite what is not settled, and never panic on what it finds in its files.
+//!
+//! The choice of the engine, with figures: `docs/decisions/journal-engine.md`. The modules in reading order: [`frame`] and
+//! `record` are the bytes, `seal` checksums and encrypts them, [`segment`] and `writer` bring them to the disk, `scan`
+//! reads them back, `tail` hands them out, `recover` opens what an earlier run left, `retain` deletes.
 
-use crate::receipt::{Receipt, ReceiptId, Verdict};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread::{self, JoinHandle},
+};
 
-/// Where a receipt stands in the journal. Sequence numbers count from 1 without a gap, in the order of acceptance.
+use tokio::{sync::oneshot, task::spawn_blocking};
+use tracing::warn;
+
+use crate::{
+    receipt::{Receipt, ReceiptId, Verdict},
+    signature::Verified,
+    units::{Size, Span},
+};
+
+mod bodies;
+mod checkpoint;
+mod folder;
+pub mod frame;
+mod index;
+mod lookup;
+mod quarantine;
+mod record;
+mod recover;
+mod retain;
+mod scan;
+mod seal;
+pub mod segment;
+mod shared;
+mod tail;
+mod writer;
+
+#[cfg(test)]
+mod samples;
+#[cfg(test)]
+mod tests;
+
+use checkpoint::Checkpoint;
+use folder::{Folder, unusable};
+use record::BodyPlace;
+use seal::{Kind, MasterKey};
+use shared::{Pending, Shared};
+pub use tail::Tail;
+use writer::Writer;
+
+/// The journal: a handle that is cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Journal(Arc<Handle>);
+
+/// How the journal is kept.
+#[derive(Clone, Debug)]
+pub struct JournalOptions {
+    /// `data/journal`
+    pub folder: PathBuf,
+    /// Bytes on the disk, segments, bodies and quarantine together.
+    pub max_bytes: Size,
+    /// How long raw receipts are kept (`retention.raw`).
+    pub retention: Span,
+    /// 32 bytes: encrypts everything that is written.
+    pub key: Option<secrecy::SecretSlice<u8>>,
+}
+
+/// Why a receipt was not taken, or the journal not opened.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum JournalError {
+    /// 503 with `Retry-After`: the limit is reached, or the disk is full.
+    #[error("the journal is full: {0}")]
+    Full(String),
+    /// 503: the disk fails.
+    #[error("the journal cannot write: {0}")]
+    Failed(String),
+    /// From [`Journal::open`] alone: somebody has to mend the folder or the configuration before the gateway can start.
+    #[error("the journal cannot be opened: {0}")]
+    Unusable(String),
+}
+
+/// Where a receipt stands in the journal. Sequence numbers count from 1 in the order of acceptance, without a gap as long
+/// as no record is damaged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket {
     pub sequence: u64,
@@ -35,34 +119,6 @@ impl Journalled {
     }
 }
 
-use std::{path::PathBuf, sync::Arc};
-
-use crate::{signature::Verified, units::{Size, Span}};
-
-/// How the journal is kept.
-#[derive(Clone, Debug)]
-pub struct JournalOptions {
-    /// `data/journal`
-    pub folder: PathBuf,
-    /// Bytes on the disk, segments, bodies and quarantine together.
-    pub max_bytes: Size,
-    /// How long raw receipts are kept (`retention.raw`).
-    pub retention: Span,
-    /// 32 bytes: encrypts everything that is written.
-    pub key: Option<secrecy::SecretSlice<u8>>,
-}
-
-/// Why a receipt was not taken.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum JournalError {
-    /// 503 with `Retry-After`: the limit is reached, or the disk is full.
-    #[error("the journal is full: {0}")]
-    Full(String),
-    /// 503: the disk fails.
-    #[error("the journal cannot write: {0}")]
-    Failed(String),
-}
-
 /// Proof that a receipt is on the disk; needed to reply to the provider.
 #[derive(Debug)]
 pub struct Durable {
@@ -76,7 +132,7 @@ impl Durable {
 }
 
 /// A receipt in the quarantine.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Quarantined {
     pub receipt: ReceiptId,
     pub channel: crate::receipt::ChannelId,
@@ -87,7 +143,7 @@ pub struct Quarantined {
 }
 
 /// Sizes for the metrics.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct JournalStats {
     /// Receipts that are durable and not settled.
     pub backlog: u64,
@@ -95,39 +151,153 @@ pub struct JournalStats {
     pub quarantined: u64,
 }
 
-/// The journal: a handle that is cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Journal(Arc<()>);
-
 impl Journal {
-    /// Opens the folder, repairs a torn tail, and finds where the last run stopped. Blocking.
-    pub fn open(options: JournalOptions) -> Result<(Self, Tail), JournalError> { let _ = options; todo!() }
+    /// Opens the folder, steps over a torn tail, and finds where the last run stopped. Blocking.
+    pub fn open(options: JournalOptions) -> Result<(Self, Tail), JournalError> {
+        let folder = Folder::open(&options.folder)?;
+        let lock = folder.lock()?;
+        let master = MasterKey::new(options.key)
+            .ok_or_else(|| JournalError::Unusable("journal.key must have 32 bytes".to_owned()))?;
+        let path = folder.root.join("checkpoint");
+        let checkpoint = Checkpoint::open(&path).map_err(|error| unusable(&path, &error))?;
+        let (index, next) = recover::recover(&folder, &master, checkpoint.settled)?;
+        let oldest = index.first().map_or(next, |entry| entry.first);
+        if checkpoint.is_new() && oldest < next {
+            warn!("the journal's checkpoint is gone: every receipt that is kept is processed again, which changes nothing");
+        }
+        let settled = checkpoint.settled.max(oldest - 1);
+        let retention = options.retention.signed();
+        let shared = Arc::new(Shared::new(folder, options.max_bytes.as_u64(), retention, master, index));
+        shared.durable.store(next - 1, Ordering::Release);
+        shared.settled.store(settled, Ordering::Release);
+        let writer = Writer::new(Arc::clone(&shared), checkpoint, lock, next);
+        let thread = thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || writer.run())
+            .map_err(|error| JournalError::Unusable(format!("its thread cannot be started: {error}")))?;
+        let tail = Tail::new(Arc::clone(&shared), settled + 1);
+        Ok((Self(Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) })), tail))
+    }
+
     /// Returns when the receipt is on the disk: one fdatasync for all who wait.
-    pub async fn append(&self, verified: Verified) -> Result<Durable, JournalError> { let _ = verified; todo!() }
+    pub async fn append(&self, verified: Verified) -> Result<Durable, JournalError> {
+        let (receipt, verdict) = verified.into_parts();
+        self.append_again(receipt, verdict).await
+    }
+
     /// Everything up to this sequence number has reached the store or the quarantine. Not fsynced at once: a repetition is harmless.
-    pub fn settled(&self, through: u64) { let _ = through; todo!() }
+    pub fn settled(&self, through: u64) {
+        self.0.shared.settled(through);
+    }
+
     /// Copies a receipt to the quarantine, durably.
-    pub async fn quarantine(&self, ticket: Ticket, reason: &str) -> Result<(), JournalError> { let _ = (ticket, reason); todo!() }
+    pub async fn quarantine(&self, ticket: Ticket, reason: &str) -> Result<(), JournalError> {
+        let reason = reason.to_owned();
+        self.blocking(move |shared| quarantine::put(shared, ticket, &reason)).await
+    }
+
     /// Receipts in the quarantine, oldest first.
-    pub async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> { todo!() }
+    pub async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {
+        self.blocking(quarantine::list).await
+    }
+
     /// Puts a quarantined receipt at the end of the journal again, and then takes it out of the quarantine. The copy keeps id,
     /// draw and time, so that what was made of it before is not made twice. False: not in the quarantine.
-    pub async fn replay(&self, receipt: ReceiptId) -> Result<bool, JournalError> { let _ = receipt; todo!() }
+    pub async fn replay(&self, receipt: ReceiptId) -> Result<bool, JournalError> {
+        let Some((whole, verdict)) = self.blocking(move |shared| quarantine::get(shared, receipt)).await? else {
+            return Ok(false);
+        };
+        self.append_again(whole, verdict).await?;
+        self.blocking(move |shared| quarantine::release(shared, receipt)).await?;
+        Ok(true)
+    }
+
     /// A receipt with its bytes, from the segments or the quarantine.
-    pub async fn find(&self, receipt: ReceiptId) -> Result<Option<(Receipt, Verdict)>, JournalError> { let _ = receipt; todo!() }
-    pub fn stats(&self) -> JournalStats { todo!() }
+    pub async fn find(&self, receipt: ReceiptId) -> Result<Option<(Receipt, Verdict)>, JournalError> {
+        self.blocking(move |shared| match quarantine::get(shared, receipt)? {
+            Some(found) => Ok(Some(found)),
+            None => lookup::by_id(shared, receipt),
+        })
+        .await
+    }
+
+    /// Cheap: a few numbers that are kept anyway.
+    pub fn stats(&self) -> JournalStats {
+        self.0.shared.stats()
+    }
+
     /// Deletes what is settled and older than the retention; returns how many segments went. Blocking.
-    pub fn expire(&self, now: jiff::Timestamp) -> Result<usize, JournalError> { let _ = now; todo!() }
+    pub fn expire(&self, now: jiff::Timestamp) -> Result<usize, JournalError> {
+        retain::expire(&self.0.shared, now)
+    }
+
     /// Writes what is left and syncs; appends after this fail.
-    pub async fn close(&self) { todo!() }
+    pub async fn close(&self) {
+        let handle = Arc::clone(&self.0);
+        // The thread that waits cannot fail, and when the runtime is going down the handle waits when it is dropped.
+        let _ = spawn_blocking(move || handle.end()).await;
+    }
+
+    async fn append_again(&self, receipt: Receipt, verdict: Verdict) -> Result<Durable, JournalError> {
+        let shared = &self.0.shared;
+        if let Some(error) = shared.refusal() {
+            return Err(error);
+        }
+        let body = if receipt.request.body.len() > bodies::INSIDE {
+            // A few at a time: each is in memory twice while it is written.
+            let _turn = shared.bodies.acquire().await;
+            let (id, body) = (receipt.id, receipt.request.body.clone());
+            Some(self.blocking(move |shared| bodies::write(shared, id, &body)).await?)
+        } else {
+            None
+        };
+        let (place, inside) = match body {
+            Some(_) => (BodyPlace::Outside, 0),
+            None => (BodyPlace::Inside, receipt.request.body.len()),
+        };
+        let capacity = record::size_hint(&receipt) + inside;
+        let permit = shared.admit(capacity).await?;
+        let words = serde_json::to_vec(&verdict).map_err(|error| JournalError::Failed(error.to_string()))?;
+        let frame = record::frame_of(&receipt, body.as_ref().map_or(0, |body| body.number));
+        let record = shared.session.frame(Kind::Record, frame, capacity, |out| {
+            record::encode(&receipt, &words, place, out);
+        });
+        let record = record.ok_or_else(|| JournalError::Failed("a receipt of more than 4 GiB".to_owned()))?;
+        let (answer, answered) = oneshot::channel();
+        shared.push(Pending { record, receipt, verdict, body, answer, permit })?;
+        answered.await.unwrap_or_else(|_| Err(JournalError::Failed("the gateway is stopping".to_owned())))
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Shared) -> Result<T, JournalError> + Send + 'static,
+    ) -> Result<T, JournalError> {
+        let shared = Arc::clone(&self.0.shared);
+        spawn_blocking(move || work(&shared))
+            .await
+            .map_err(|error| JournalError::Failed(format!("a task of the journal stopped: {error}")))?
+    }
 }
 
-/// Reads receipts in the order of acceptance, from the first that is not settled; there is one.
+/// Ends the writer when the last handle goes.
 #[derive(Debug)]
-pub struct Tail(());
+struct Handle {
+    shared: Arc<Shared>,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
 
-impl Tail {
-    /// The next receipts, at most `max`; waits while there is none. From memory where they were just written, else from
-    /// the disk, so that a backlog costs no memory. None when the journal is closed and read to its end.
-    pub async fn next(&mut self, max: usize) -> Result<Option<Vec<Journalled>>, JournalError> { let _ = max; todo!() }
+impl Handle {
+    /// Has the writer write what is left, and waits for it.
+    fn end(&self) {
+        self.shared.close();
+        let mut thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner);
+        // A panic of the writer was reported by itself, and everybody who waited got an error.
+        let _ = thread.take().map(JoinHandle::join);
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.end();
+    }
 }

@@ -1,0 +1,119 @@
+//! Bodies over 64 KiB, each in a file of its own, so that a large photo neither holds up the group commit nor fills memory.
+//! The file and its name are durable before the record that names it is written.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::atomic::Ordering,
+};
+
+use bytes::Bytes;
+
+use super::{
+    JournalError, folder,
+    frame::{BLOCK, FRAME, Frame},
+    retain,
+    scan::{Found, Scan, ScanError},
+    seal::Kind,
+    shared::Shared,
+};
+use crate::{clock, receipt::ReceiptId};
+
+/// Larger bodies go to a file.
+pub(super) const INSIDE: usize = 64 << 10;
+
+/// A body that was written; the number is part of its name, as one receipt can be journalled twice.
+pub(super) struct Written {
+    pub number: u64,
+    pub new: PathBuf,
+    pub name: PathBuf,
+}
+
+/// Writes a body. Blocking.
+pub(super) fn write(shared: &Shared, id: ReceiptId, body: &Bytes) -> Result<Written, JournalError> {
+    let length = (BLOCK + FRAME + 16 + body.len()) as u64;
+    if retain::make_room(shared, length) < length {
+        return Err(JournalError::Full("no room for a large body; see why the store does not take receipts".to_owned()));
+    }
+    if shared.folder.available().is_ok_and(|available| available < length) {
+        return Err(JournalError::Full("the disk of the data folder has no room for a large body".to_owned()));
+    }
+    let id = *id.0.as_bytes();
+    let number = u64::from_le_bytes(clock::random()).max(1);
+    let written = Written { number, new: shared.folder.new_body(&id, number), name: shared.folder.body(&id, number) };
+    let frame = Frame { id, body: number, ..Frame::default() };
+    let bytes = shared.session.frame(Kind::Body, frame, body.len(), |out| out.extend_from_slice(body));
+    let bytes = bytes.ok_or_else(|| JournalError::Failed("a body of more than 4 GiB".to_owned()))?;
+    let head = shared.session.key.header(0).encode();
+    shared.in_flight().insert(number);
+    let file = write_file(&written.new, &[&head, &bytes]);
+    match file.and_then(|length| folder::sync_folder(&shared.folder.bodies).map(|()| length)) {
+        Ok(length) => {
+            shared.bytes.fetch_add(length, Ordering::Relaxed);
+            Ok(written)
+        }
+        Err(error) => {
+            let _ = fs::remove_file(&written.new);
+            shared.in_flight().remove(&number);
+            Err(folder::refusal("the body of a receipt", &error))
+        }
+    }
+}
+
+/// The record of a body is durable: the body gets its final name. One that is left with the other is found as well.
+pub(super) fn keep(shared: &Shared, written: &Written) {
+    let _ = fs::rename(&written.new, &written.name);
+    shared.in_flight().remove(&written.number);
+}
+
+/// The record of a body was refused.
+pub(super) fn discard(shared: &Shared, written: &Written) {
+    let length = fs::metadata(&written.new).map_or(0, |metadata| metadata.len());
+    if fs::remove_file(&written.new).is_ok() {
+        shared.freed(length);
+    }
+    shared.in_flight().remove(&written.number);
+}
+
+/// A file with these bytes, durable when its folder is synced; returns its length.
+pub(super) fn write_file(path: &Path, parts: &[&[u8]]) -> io::Result<u64> {
+    let mut file = folder::create(path)?;
+    for part in parts {
+        file.write_all(part)?;
+    }
+    file.sync_all()?;
+    Ok(parts.iter().map(|part| part.len() as u64).sum())
+}
+
+/// The body of a record; None when its file is gone or damaged. Blocking.
+pub(super) fn read(shared: &Shared, record: &Frame) -> Result<Option<Bytes>, ScanError> {
+    let open = |path: PathBuf| Scan::open(&path, &shared.master, BLOCK as u64);
+    let scan = match open(shared.folder.body(&record.id, record.body)) {
+        Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
+            open(shared.folder.new_body(&record.id, record.body))
+        }
+        scan => scan,
+    };
+    let mut scan = match scan {
+        Ok(scan) => scan,
+        Err(ScanError::NoHead) => return Ok(None),
+        Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let length = scan.file_length()?;
+    let Found::Record { frame, .. } = scan.next(length)? else { return Ok(None) };
+    let (key, payload) = scan.payload();
+    let is_ours = frame.id == record.id && frame.body == record.body;
+    Ok(key.open(&frame, Kind::Body, payload).filter(|_| is_ours).map(Bytes::copy_from_slice))
+}
+
+/// Deletes a body that no record names, or whose record expired. Blocking.
+pub(super) fn remove(shared: &Shared, id: &[u8; 16], number: u64) {
+    for path in [shared.folder.body(id, number), shared.folder.new_body(id, number)] {
+        let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
+        if fs::remove_file(&path).is_ok() {
+            shared.freed(length);
+        }
+    }
+}

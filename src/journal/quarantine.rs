@@ -1,0 +1,147 @@
+//! The quarantine: receipts that could not be processed, whole, one file each, until an operator replays them.
+//!
+//! A file has two records: a note that lists need (channel, reason, size), and the receipt.
+
+use std::{fs, io, sync::atomic::Ordering};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use tracing::error;
+
+use super::{
+    JournalError, Quarantined, Ticket, bodies, folder,
+    frame::{BLOCK, FRAME},
+    lookup,
+    record::{self, BodyPlace},
+    scan::{Found, Scan, ScanError},
+    seal::Kind,
+    shared::Shared,
+};
+use crate::receipt::{ChannelId, Receipt, ReceiptId, Verdict};
+
+/// Longer reasons are cut.
+const REASON_CHARACTERS: usize = 1000;
+/// A note is never longer than this.
+const NOTE_BYTES: u64 = 8 << 10;
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Note {
+    channel: ChannelId,
+    received_at: Timestamp,
+    reason: String,
+    size_bytes: u64,
+}
+
+/// Copies a receipt out of the segments; durable when it returns. Blocking.
+pub(super) fn put(shared: &Shared, ticket: Ticket, reason: &str) -> Result<(), JournalError> {
+    let (receipt, verdict) = lookup::by_ticket(shared, ticket)?.ok_or_else(|| {
+        JournalError::Failed(format!("receipt {} is not in the journal and cannot be quarantined", ticket.receipt))
+    })?;
+    let note = Note {
+        channel: receipt.channel.clone(),
+        received_at: receipt.received_at,
+        reason: reason.chars().take(REASON_CHARACTERS).collect(),
+        size_bytes: receipt.request.body.len() as u64,
+    };
+    let frame = record::frame_of(&receipt, 0);
+    let (note, verdict) = (json(&note)?, json(&verdict)?);
+    let note = shared.session.frame(Kind::Note, frame, note.len(), |out| out.extend_from_slice(&note));
+    let size = record::size_hint(&receipt) + receipt.request.body.len();
+    let whole = shared.session.frame(Kind::Record, frame, size, |out| {
+        record::encode(&receipt, &verdict, BodyPlace::Inside, out);
+    });
+    let (Some(note), Some(whole)) = (note, whole) else {
+        return Err(JournalError::Failed("a receipt of more than 4 GiB cannot be quarantined".to_owned()));
+    };
+    let head = shared.session.key.header(0).encode();
+    keep(shared, ticket.receipt, &[&head, &note, &whole]).map_err(|error| folder::refusal("the quarantine", &error))
+}
+
+fn json(value: &impl Serialize) -> Result<Vec<u8>, JournalError> {
+    serde_json::to_vec(value).map_err(|error| JournalError::Failed(format!("the quarantine: {error}")))
+}
+
+fn keep(shared: &Shared, id: ReceiptId, parts: &[&[u8]]) -> io::Result<()> {
+    let name = shared.folder.quarantined(id);
+    let new = name.with_extension("new");
+    let _ = fs::remove_file(&new);
+    let written = bodies::write_file(&new, parts);
+    let replaced = fs::metadata(&name).map(|metadata| metadata.len());
+    let kept = written.and_then(|length| fs::rename(&new, &name).map(|()| length));
+    let length = kept.inspect_err(|_| {
+        let _ = fs::remove_file(&new);
+    })?;
+    shared.bytes.fetch_add(length, Ordering::Relaxed);
+    match replaced {
+        Ok(length) => shared.freed(length),
+        Err(_) => {
+            shared.quarantined.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+    folder::sync_folder(&shared.folder.quarantine)
+}
+
+/// Everything in the quarantine, oldest first. Blocking.
+pub(super) fn list(shared: &Shared) -> Result<Vec<Quarantined>, JournalError> {
+    let names = folder::names(&shared.folder.quarantine).map_err(|error| folder::refusal("the quarantine", &error))?;
+    let mut list = Vec::new();
+    for id in names.iter().filter_map(|name| name.parse().ok()) {
+        list.extend(note(shared, id)?);
+    }
+    list.sort_unstable_by_key(|quarantined| (quarantined.received_at, quarantined.receipt));
+    Ok(list)
+}
+
+fn note(shared: &Shared, receipt: ReceiptId) -> Result<Option<Quarantined>, JournalError> {
+    let Some(mut scan) = open(shared, receipt)? else { return Ok(None) };
+    let found = scan.next(BLOCK as u64 + FRAME as u64 + NOTE_BYTES);
+    let Found::Record { frame, .. } = found.map_err(|error| folder::refusal("the quarantine", &error))? else {
+        error!(receipt.id = %receipt, "a receipt in the quarantine is damaged");
+        return Ok(None);
+    };
+    let (key, payload) = scan.payload();
+    let note: Option<Note> =
+        key.open(&frame, Kind::Note, payload).and_then(|note| serde_json::from_slice(note).ok());
+    Ok(note.map(|note| Quarantined {
+        receipt,
+        channel: note.channel,
+        received_at: note.received_at,
+        reason: note.reason,
+        size_bytes: note.size_bytes,
+    }))
+}
+
+fn open(shared: &Shared, receipt: ReceiptId) -> Result<Option<Scan>, JournalError> {
+    match Scan::open(&shared.folder.quarantined(receipt), &shared.master, BLOCK as u64) {
+        Ok(scan) => Ok(Some(scan)),
+        Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(lookup::failed(error, &format!("receipt {receipt} in the quarantine"))),
+    }
+}
+
+/// A receipt with its bytes; None when it is not here. Blocking.
+pub(super) fn get(shared: &Shared, receipt: ReceiptId) -> Result<Option<(Receipt, Verdict)>, JournalError> {
+    let Some(mut scan) = open(shared, receipt)? else { return Ok(None) };
+    let failed = |error: io::Error| folder::refusal("the quarantine", &error);
+    let length = scan.file_length().map_err(failed)?;
+    // The first record is the note.
+    let _ = scan.next(length).map_err(failed)?;
+    let found = scan.next(length).map_err(failed)?;
+    let whole = if let Found::Record { frame, .. } = found { lookup::read(shared, &mut scan, &frame)? } else { None };
+    match whole.filter(|(found, _)| found.id == receipt) {
+        Some(found) => Ok(Some(found)),
+        None => Err(JournalError::Failed(format!("receipt {receipt} in the quarantine is damaged"))),
+    }
+}
+
+/// Takes a receipt out, durably. Blocking.
+pub(super) fn release(shared: &Shared, receipt: ReceiptId) -> Result<(), JournalError> {
+    let failed = |error: io::Error| folder::refusal("the quarantine", &error);
+    let path = shared.folder.quarantined(receipt);
+    let length = fs::metadata(&path).map_err(failed)?.len();
+    fs::remove_file(&path).map_err(failed)?;
+    shared.freed(length);
+    let update = |count: u64| Some(count.saturating_sub(1));
+    let _ = shared.quarantined.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+    folder::sync_folder(&shared.folder.quarantine).map_err(failed)
+}
