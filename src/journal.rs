@@ -163,7 +163,9 @@ impl Journal {
         let (index, next) = recover::recover(&folder, &master, checkpoint.settled)?;
         let oldest = index.first().map_or(next, |entry| entry.first);
         if checkpoint.is_new() && oldest < next {
-            warn!("the journal's checkpoint is gone: every receipt that is kept is processed again, which changes nothing");
+            warn!(
+                "the journal's checkpoint is gone: every receipt that is kept is processed again, which changes nothing"
+            );
         }
         let settled = checkpoint.settled.max(oldest - 1);
         let retention = options.retention.signed();

@@ -34,7 +34,9 @@ pub(super) struct Written {
 pub(super) fn write(shared: &Shared, id: ReceiptId, body: &Bytes) -> Result<Written, JournalError> {
     let length = (BLOCK + FRAME + 16 + body.len()) as u64;
     if retain::make_room(shared, length) < length {
-        return Err(JournalError::Full("no room for a large body; see why the store does not take receipts".to_owned()));
+        return Err(JournalError::Full(
+            "no room for a large body; see why the store does not take receipts".to_owned(),
+        ));
     }
     if shared.folder.available().is_ok_and(|available| available < length) {
         return Err(JournalError::Full("the disk of the data folder has no room for a large body".to_owned()));

@@ -19,13 +19,14 @@ pub(super) struct Checkpoint {
     generation: u64,
     /// As it stands in the file.
     pub settled: u64,
+    is_synced: bool,
 }
 
 impl Checkpoint {
     /// Opens the file; a file that is new or damaged says that nothing is settled.
     pub fn open(path: &Path) -> io::Result<Self> {
         let file = folder::open_or_create(path)?;
-        let mut checkpoint = Self { file, generation: 0, settled: 0 };
+        let mut checkpoint = Self { file, generation: 0, settled: 0, is_synced: true };
         for slot in 0..2 {
             let mut bytes = [0; SLOT];
             let read = checkpoint.file.read_at(&mut bytes, slot * DISTANCE)?;
@@ -53,12 +54,16 @@ impl Checkpoint {
         bytes.extend_from_slice(&settled.to_le_bytes());
         bytes.extend_from_slice(&crc32fast::hash(&bytes).to_le_bytes());
         self.file.write_all_at(&bytes, generation % 2 * DISTANCE)?;
-        (self.generation, self.settled) = (generation, settled);
+        (self.generation, self.settled, self.is_synced) = (generation, settled, false);
         Ok(())
     }
 
-    pub fn sync(&self) -> io::Result<()> {
-        self.file.sync_data()
+    pub fn sync(&mut self) -> io::Result<()> {
+        if !self.is_synced {
+            self.file.sync_data()?;
+            self.is_synced = true;
+        }
+        Ok(())
     }
 }
 

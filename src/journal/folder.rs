@@ -35,13 +35,14 @@ pub(super) struct Folder {
 impl Folder {
     /// Makes the folders, and refuses those that others can read.
     pub fn open(root: &Path) -> Result<Self, JournalError> {
-        let folder =
-            Self { root: root.to_owned(), bodies: root.join("bodies"), quarantine: root.join("quarantine") };
+        let folder = Self { root: root.to_owned(), bodies: root.join("bodies"), quarantine: root.join("quarantine") };
         for path in [&folder.root, &folder.bodies, &folder.quarantine] {
-            DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| unusable(path, &error))?;
+            if !path.exists() {
+                let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+                made.and_then(|()| sync_folder(folder_of(path))).map_err(|error| unusable(path, &error))?;
+            }
             refuse_wide_mode(path, "700")?;
         }
-        sync_folder(&folder.root).map_err(|error| unusable(root, &error))?;
         Ok(folder)
     }
 
@@ -131,6 +132,11 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
 /// A file that may be there already.
 pub(super) fn open_or_create(path: &Path) -> io::Result<File> {
     options().create(true).truncate(false).open(path)
+}
+
+/// The folder that a file or folder lies in.
+pub(super) fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// Makes new and deleted names of a folder durable.

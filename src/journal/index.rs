@@ -110,7 +110,12 @@ impl Index {
         let entry = self.entries.get(place)?;
         let mark = entry.marks.partition_point(|(marked, _)| *marked <= sequence).checked_sub(1);
         let from = mark.map_or(BLOCK as u64, |mark| entry.marks[mark].1);
-        Some(Place { first: entry.first, from, end: entry.end, next: self.entries.get(place + 1).map(|entry| entry.first) })
+        Some(Place {
+            first: entry.first,
+            from,
+            end: entry.end,
+            next: self.entries.get(place + 1).map(|entry| entry.first),
+        })
     }
 
     /// Where each segment begins and ends, oldest first.

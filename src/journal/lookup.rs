@@ -16,7 +16,11 @@ use super::{
 use crate::receipt::{Receipt, ReceiptId, Verdict};
 
 /// The record that a scan has just found, with its body. None when it is damaged, which is reported here.
-pub(super) fn read(shared: &Shared, scan: &mut Scan, frame: &Frame) -> Result<Option<(Receipt, Verdict)>, JournalError> {
+pub(super) fn read(
+    shared: &Shared,
+    scan: &mut Scan,
+    frame: &Frame,
+) -> Result<Option<(Receipt, Verdict)>, JournalError> {
     let (key, payload) = scan.payload();
     let decoded = key.open(frame, Kind::Record, payload).and_then(|payload| record::decode(frame, payload));
     let Some(Decoded { mut receipt, verdict, body_length }) = decoded else {

@@ -100,8 +100,7 @@ fn note(shared: &Shared, receipt: ReceiptId) -> Result<Option<Quarantined>, Jour
         return Ok(None);
     };
     let (key, payload) = scan.payload();
-    let note: Option<Note> =
-        key.open(&frame, Kind::Note, payload).and_then(|note| serde_json::from_slice(note).ok());
+    let note: Option<Note> = key.open(&frame, Kind::Note, payload).and_then(|note| serde_json::from_slice(note).ok());
     Ok(note.map(|note| Quarantined {
         receipt,
         channel: note.channel,

@@ -114,7 +114,11 @@ pub(super) fn decode(frame: &Frame, payload: &[u8]) -> Option<Decoded> {
     };
     let request = Request { method, target, headers, body };
     let id = ReceiptId(Uuid::from_bytes(frame.id));
-    Some(Decoded { receipt: Receipt { id, channel, endpoint, received_at, remote, draw, request }, verdict, body_length })
+    Some(Decoded {
+        receipt: Receipt { id, channel, endpoint, received_at, remote, draw, request },
+        verdict,
+        body_length,
+    })
 }
 
 /// The rest of a payload.

@@ -1,11 +1,7 @@
 //! What goes, and when: settled segments after the retention, earlier when the limit is reached, and bodies that no record
 //! names.
 
-use std::{
-    collections::HashSet,
-    fs, io,
-    sync::atomic::Ordering,
-};
+use std::{collections::HashSet, fs, io, sync::atomic::Ordering};
 
 use jiff::Timestamp;
 use tracing::{error, info, warn};
@@ -42,9 +38,8 @@ pub(super) fn make_room(shared: &Shared, wanted: u64) -> u64 {
 
 /// Deletes settled segments that are older than the retention. Blocking.
 pub(super) fn expire(shared: &Shared, now: Timestamp) -> Result<usize, JournalError> {
-    let before = |span: jiff::SignedDuration| {
-        now.checked_sub(span).map_or(i64::MIN, |time: Timestamp| time.as_microsecond())
-    };
+    let before =
+        |span: jiff::SignedDuration| now.checked_sub(span).map_or(i64::MIN, |time: Timestamp| time.as_microsecond());
     let cut = before(shared.retention);
     let mut count = 0;
     loop {

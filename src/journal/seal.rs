@@ -185,7 +185,13 @@ impl Session {
     }
 
     /// Room for the head of a frame, then whatever `write` adds, sealed. [`Frame::number`] completes it.
-    pub fn frame(&self, kind: Kind, mut frame: Frame, capacity: usize, write: impl FnOnce(&mut Vec<u8>)) -> Option<Vec<u8>> {
+    pub fn frame(
+        &self,
+        kind: Kind,
+        mut frame: Frame,
+        capacity: usize,
+        write: impl FnOnce(&mut Vec<u8>),
+    ) -> Option<Vec<u8>> {
         let mut bytes = Vec::with_capacity(FRAME + capacity + 16);
         bytes.resize(FRAME, 0);
         write(&mut bytes);

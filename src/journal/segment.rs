@@ -64,7 +64,7 @@ impl Segment {
         }
         self.file.write_all_at(head, 0)?;
         self.file.sync_all()?;
-        folder::sync_folder(self.path.parent().unwrap_or(Path::new(".")))
+        folder::sync_folder(folder::folder_of(&self.path))
     }
 
     /// Bytes before `end` are durable.

@@ -116,7 +116,13 @@ fn closed() -> JournalError {
 }
 
 impl Shared {
-    pub fn new(folder: Folder, max_bytes: u64, retention: jiff::SignedDuration, master: MasterKey, index: Index) -> Self {
+    pub fn new(
+        folder: Folder,
+        max_bytes: u64,
+        retention: jiff::SignedDuration,
+        master: MasterKey,
+        index: Index,
+    ) -> Self {
         Self {
             folder,
             max_bytes,

@@ -237,8 +237,8 @@ impl Writer {
         // The index knows of no such segment: what has its name is an empty one that could not be deleted.
         let _ = fs::remove_file(&path);
         let head = self.shared.session.key.header(self.next).encode();
-        let segment =
-            Segment::create(&path, &head, size).map_err(|error| folder::refusal("a new segment of the journal", &error))?;
+        let segment = Segment::create(&path, &head, size)
+            .map_err(|error| folder::refusal("a new segment of the journal", &error))?;
         self.first = self.next;
         self.shared.bytes.fetch_add(size, Ordering::Relaxed);
         self.shared.state().index.push(Entry::new(self.first, size));
