@@ -22,6 +22,8 @@ use crate::{
     receipt::{ChannelId, ReceiptId},
 };
 
+pub mod embedded;
+
 /// SHA-256 of channel and conversation key, cut to 16 bytes: no address stands in a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SenderKey(pub [u8; 16]);
@@ -80,7 +82,8 @@ pub struct NonceClaim {
 /// All that one message changes. Applied once per claim, whatever repeats it.
 #[derive(Clone, Debug)]
 pub struct Transition {
-    /// Who does it: a claim that the same receipt holds is no duplicate but a repetition of ours.
+    /// Who does it: a claim that the same receipt holds is no duplicate but a repetition of ours. Its id tells when it
+    /// arrived, and claims of others that were over by then count as absent.
     pub receipt: ReceiptId,
     /// The claims of all parts; none for what no message caused (a timer).
     pub claims: Vec<ClaimKey>,
@@ -91,11 +94,12 @@ pub struct Transition {
     pub sender: SenderKey,
     /// The version of the sender's state that the stages saw.
     pub expected: u64,
-    /// The state to write; None leaves it as it is.
+    /// The state to write, which raises the version by one; None leaves state and version as they are.
     pub state: Option<SenderState>,
     pub events: Vec<QueuedEvent>,
     pub outbox: Vec<OutboxEntry>,
     pub vault: Option<VaultEntry>,
+    /// The store keeps `leased_at`, `acked_at` and `status` of a record itself, and does not read them here.
     pub record: Option<ComplaintRecord>,
 }
 
@@ -110,13 +114,15 @@ pub enum Settled {
     NonceReused,
     /// The sender's state has moved on: read it again and repeat the stages.
     Conflict,
+    /// The record's tracking id names another complaint: draw another. Nothing was changed.
+    TrackingIdTaken,
 }
 
 /// What the core gets of a queue.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Delivery {
     pub delivery_id: String,
-    /// From 1.
+    /// From 1; 0 in a peek at what was never leased.
     pub attempt: u32,
     /// The event in structured mode, JSON.
     #[serde(with = "raw_json")]
@@ -309,7 +315,8 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Vec<Delivery>, StoreError>;
 
-    /// Takes leased entries off the queue, durably before it returns; how many were still leased under these ids.
+    /// Takes leased entries off the queue, durably before it returns; how many were still leased under these ids. Here and
+    /// below a lease that ran out counts until the entry is handed out again: late work is better than work done twice.
     async fn ack(&self, queue: &str, delivery_ids: &[String], now: Timestamp) -> Result<usize, StoreError>;
 
     /// Gives leased entries back: again after `delay`, or to the dead letters with `reason` when the attempts are used up.
@@ -354,7 +361,13 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<Vec<OutboxEntry>, StoreError>;
 
-    /// Records a try, durably.
+    /// When the next answer of the channel will be shown; None when none waits. May be too early, never too late: a store
+    /// that cannot tell says that it is now.
+    async fn outbox_next(&self, _channel: &ChannelId) -> Result<Option<Timestamp>, StoreError> {
+        Ok(Some(Timestamp::MIN))
+    }
+
+    /// Records a try, durably. What was sent stays sent. An id that is not known (any more) changes nothing.
     async fn outbox_tried(&self, id: &str, outcome: SendOutcome, now: Timestamp) -> Result<(), StoreError>;
 
     /// One answer, sent or not.
@@ -383,7 +396,7 @@ pub trait Store: Send + Sync + 'static {
 
     async fn complaint_by_tracking_id(&self, tracking_id: &TrackingId) -> Result<Option<ComplaintRecord>, StoreError>;
 
-    /// Appends a status; false when there is no such complaint.
+    /// Appends a status, durably, unless it is the last one already; false when there is no such complaint.
     async fn add_status(&self, complaint_id: Uuid, change: StatusChange) -> Result<bool, StoreError>;
 
     /// The value under `name`, which is `proposal` if nobody wrote one before (keys that all gateways share).
