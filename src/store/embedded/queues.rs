@@ -21,7 +21,8 @@ fn delivery_id(number: u64) -> String {
 }
 
 fn number_of(delivery_id: &str) -> Option<u64> {
-    (delivery_id.len() == 16).then(|| u64::from_str_radix(delivery_id, 16).ok())?
+    let digits = delivery_id.len() == 16 && delivery_id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    digits.then(|| u64::from_str_radix(delivery_id, 16).ok())?
 }
 
 /// Is it `[a-z0-9][a-z0-9-]{0,62}`? Only such a queue is made.
