@@ -1,21 +1,41 @@
 //! Channels: a manifest (`channels/<provider>.toml`) opened with an operator's settings (`config/channels/<id>.toml`).
+//!
+//! In: both folders and the environment. Out: a [`ChannelSet`], everything compiled and every secret resolved, or the
+//! mistakes with file, line and hint. A file that fails never takes down what runs.
 
 use std::{collections::BTreeMap, sync::Arc};
-
-use jiff::tz::TimeZone;
 
 use crate::{
     adapter::webhook::Webhook,
     diagnostic::Diagnostic,
     mapping::Surroundings,
-    receipt::ChannelId,
+    message::Message,
+    receipt::{ChannelId, Origin},
     settings::Settings,
     signature::{Verifier, VerifyMode},
     units::Size,
 };
 
 mod facts;
+
+// The two files as they are written, and how their mistakes are found.
+pub mod document;
+pub mod file;
 pub mod manifest;
+pub mod lint;
+
+// A manifest that is fit to be used, and its samples.
+pub mod provider;
+pub mod attempt;
+pub mod request_file;
+pub mod sample;
+pub mod refusal;
+
+// From folders to open channels.
+pub mod folders;
+pub mod open;
+pub mod load;
+pub mod reload;
 
 pub use facts::ChannelFacts;
 use manifest::Manifest;
@@ -23,8 +43,7 @@ use manifest::Manifest;
 /// A channel that is open: everything compiled, every secret resolved.
 #[derive(Debug)]
 pub struct Channel {
-    pub id: ChannelId,
-    pub title: String,
+    pub facts: ChannelFacts,
     /// False: 401 to the provider, nothing sent.
     pub enabled: bool,
     pub manifest: Arc<Manifest>,
@@ -32,38 +51,53 @@ pub struct Channel {
     pub verifier: Verifier,
     pub mode: VerifyMode,
     pub settings: Settings,
-    /// ISO 3166 code.
-    pub country: String,
-    pub timezone: TimeZone,
-    /// BCP 47, of the first answer.
-    pub language: String,
-    /// False: nothing is sent on our own initiative.
-    pub acknowledge: bool,
-    /// The queue that the channel names, ahead of the routing rules' default.
-    pub queue: Option<String>,
-    /// The channel whose URL and keys this one shares.
+    /// The channel whose URL and keys this one shares; then it has no URL of its own.
     pub receiver: Option<ChannelId>,
     /// The smaller of the manifest's and the channel's.
     pub max_body: Size,
     pub send_per_second: f64,
     /// Spend cap of acknowledgements; None: no cap.
     pub acks_per_day: Option<u64>,
+    /// Media may be fetched from private addresses.
+    pub allow_private_media: bool,
     /// `{public URL}/in/{channel}/status`
     pub receipts_url: String,
 }
 
 impl Channel {
+    pub fn id(&self) -> &ChannelId {
+        &self.facts.id
+    }
+
     pub fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { settings: &self.settings, country: &self.country, timezone: &self.timezone }
+        Surroundings { settings: &self.settings, country: &self.facts.country, timezone: &self.facts.timezone }
+    }
+
+    /// Is a request of this method and content type looked at? The content type is compared without parameters.
+    pub fn takes(&self, method: &str, content_type: Option<&str>) -> bool {
+        let rules = &self.manifest.receive;
+        let media_type = content_type.and_then(|value| value.split(';').next()).map_or("", str::trim);
+        // A request without a body has no content type to compare.
+        let is_bodiless = matches!(method, "GET" | "HEAD");
+        let method_fits = rules.methods.iter().any(|wanted| wanted == method)
+            || self.manifest.handshakes.iter().any(|handshake| handshake.method.as_deref() == Some(method));
+        let type_fits = rules.content_types.iter().any(|wanted| wanted.eq_ignore_ascii_case(media_type));
+        method_fits && (is_bodiless || rules.content_types.is_empty() || type_fits)
     }
 }
+
+/// `normalise` as samples and `loket channel try` need it: a message as it came, and as it goes on. It is handed in
+/// because the stage knows of channels, and not the other way round.
+pub type Normaliser = fn(&Arc<Origin>, usize, Message, &ChannelFacts) -> Message;
 
 /// What stands behind a channel id.
 #[derive(Clone, Debug)]
 pub enum Slot {
     Open(Arc<Channel>),
     /// Answers 503; the reasons are shown in log, `/readyz`, `loket channel list`.
-    Closed { reasons: Arc<Vec<Diagnostic>> },
+    Closed {
+        reasons: Arc<Vec<Diagnostic>>,
+    },
 }
 
 /// All channels of a gateway at one moment; swapped as a whole.
@@ -72,6 +106,8 @@ pub struct ChannelSet {
     pub slots: BTreeMap<ChannelId, Slot>,
     /// Mistakes in files that changed nothing because an older version runs on, and warnings.
     pub remarks: Vec<Diagnostic>,
+    /// What the next load need not do again.
+    pub(crate) memory: Arc<load::Memory>,
 }
 
 impl ChannelSet {

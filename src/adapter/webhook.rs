@@ -11,7 +11,7 @@ use crate::{
     adapter::Parsed,
     journal::Journalled,
     mapping::{
-        Escape, Filter, Mapping, MappingError, Root, Surroundings, Template,
+        Escape, Filter, Mapped, Mapping, MappingError, MappingFault, Root, Surroundings, Template,
         rules::{MessageRules, ReceiptRules, ReceiveRules},
     },
     receipt::{Origin, Receipt, Request},
@@ -93,7 +93,7 @@ impl Webhook {
         };
         let respond = Respond::compile(sections.respond, &mut errors);
         let handshakes: Vec<_> =
-            sections.handshakes.iter().filter_map(|rules| Handshake::compile(rules, &mut errors)).collect();
+            sections.handshakes.iter().enumerate().filter_map(|block| Handshake::compile(block, &mut errors)).collect();
         let send = sections.send.and_then(|rules| Send::compile(rules, &mut errors));
         let probe = sections.probe.and_then(|rules| Probe::compile(rules, &mut errors));
         match (mapping, respond) {
@@ -108,13 +108,19 @@ impl Webhook {
     pub fn parse(&self, journalled: Journalled, surroundings: &Surroundings<'_>) -> Parsed {
         let (receipt, verdict, _) = journalled.into_parts();
         let origin = Origin::of(&receipt, verdict);
-        match self.root(&receipt, surroundings.settings).and_then(|root| self.mapping.run(&root, surroundings)) {
+        match self.read(&receipt, surroundings) {
             Ok(mapped) => Parsed::new(origin, mapped),
             Err(fault) => Parsed::unreadable(origin, fault),
         }
     }
 
-    fn root(&self, receipt: &Receipt, settings: &Settings) -> Result<Root, crate::mapping::MappingFault> {
+    /// What a receipt says, for samples and `loket channel try`: there the journal is not asked.
+    pub fn read(&self, receipt: &Receipt, surroundings: &Surroundings<'_>) -> Result<Mapped, MappingFault> {
+        let root = self.root(receipt, surroundings.settings)?;
+        self.mapping.run(&root, surroundings)
+    }
+
+    fn root(&self, receipt: &Receipt, settings: &Settings) -> Result<Root, MappingFault> {
         let Receipt { request, endpoint, remote, received_at, .. } = receipt;
         Root::decode(request, endpoint, *remote, *received_at, &self.receive, settings)
     }
@@ -139,7 +145,8 @@ impl Webhook {
         let fits = |handshake: &&Handshake| handshake.fits(endpoint, &request.method);
         let mut candidates = self.handshakes.iter().filter(fits).peekable();
         candidates.peek()?;
-        let root = Root::decode(request, endpoint, None, received_at, &self.receive, surroundings.settings).ok()?.to_json();
+        let root =
+            Root::decode(request, endpoint, None, received_at, &self.receive, surroundings.settings).ok()?.to_json();
         candidates.find_map(|handshake| handshake.answer(&root, surroundings))
     }
 }
@@ -157,10 +164,12 @@ impl Respond {
 }
 
 impl Handshake {
-    fn compile(rules: &HandshakeRules, errors: &mut Vec<MappingError>) -> Option<Self> {
+    /// The keys of mistakes begin with the place of the block, as there may be several.
+    fn compile((place, rules): (usize, &HandshakeRules), errors: &mut Vec<MappingError>) -> Option<Self> {
         let mut compiler = Compiler { section: "handshake", errors };
-        let when = compiler.filter("when", Some(&rules.when));
-        let body = compiler.template("respond", &rules.respond.body, escape_of(&rules.respond.content_type));
+        let when = compiler.filter(&format!("{place}.when"), Some(&rules.when));
+        let escape = escape_of(&rules.respond.content_type);
+        let body = compiler.template(&format!("{place}.respond.body"), &rules.respond.body, escape);
         Some(Self { rules: rules.clone(), when: when?, body: body? })
     }
 
@@ -183,7 +192,7 @@ impl Handshake {
 }
 
 /// Answers are escaped by their content type.
-fn escape_of(content_type: &str) -> Escape {
+pub fn escape_of(content_type: &str) -> Escape {
     match content_type.split(';').next().unwrap_or_default().trim() {
         media_type if media_type.ends_with("json") => Escape::Json,
         media_type if media_type.ends_with("xml") || media_type.ends_with("html") => Escape::Xml,

@@ -1,13 +1,16 @@
 //! A manifest as it stands in its file (`channel-manifest.md` §3). Plain data; `lint` checks it and `load` compiles it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{self, SeqAccess, Visitor, value::SeqAccessDeserializer},
+};
 
 use crate::{
     adapter::webhook::rules::{AuthTable, HandshakeRules, ProbeRules, RespondRules, SendRules},
-    complaint::Medium,
+    complaint::{Medium, ReplyCapability},
     mapping::rules::{MessageRules, ReceiptRules, ReceiveRules},
     signature::rules::{VerifyPolicy, VerifyRules},
     units::{Size, Span},
@@ -67,6 +70,18 @@ pub struct Manifest {
     pub samples: Vec<Sample>,
 }
 
+impl Manifest {
+    /// `channel.provider` of the complaint format.
+    pub fn provider(&self) -> &str {
+        self.provider.as_deref().unwrap_or(&self.id)
+    }
+}
+
+/// JSON Schema of a manifest, for editors (`loket schema manifest`).
+pub fn schema() -> schemars::Schema {
+    schemars::schema_for!(Manifest)
+}
+
 fn text_only() -> Vec<Capability> {
     vec![Capability::Text]
 }
@@ -86,12 +101,58 @@ pub enum Capability {
     Window,
 }
 
+impl Capability {
+    /// What it means for an answer. None: nothing. Media count for what comes in only: `[send]` has no place for files.
+    pub fn of_replies(self) -> Option<ReplyCapability> {
+        match self {
+            Self::Text => Some(ReplyCapability::Text),
+            Self::Buttons => Some(ReplyCapability::Buttons),
+            _ => None,
+        }
+    }
+}
+
 /// `[[verify]]` blocks, or `verify = "none"`.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum Verify {
     Word(String),
     Blocks(Vec<VerifyRules>),
+}
+
+impl Verify {
+    /// The blocks; none for `verify = "none"`.
+    pub fn blocks(&self) -> &[VerifyRules] {
+        match self {
+            Self::Word(_) => &[],
+            Self::Blocks(blocks) => blocks,
+        }
+    }
+}
+
+/// By hand, because a mistake in a block would lose its place in an untagged enum.
+impl<'de> Deserialize<'de> for Verify {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Verify;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("blocks of [[verify]], or the word \"none\"")
+            }
+
+            fn visit_str<E: de::Error>(self, word: &str) -> Result<Verify, E> {
+                Ok(Verify::Word(word.to_owned()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, blocks: A) -> Result<Verify, A::Error> {
+                Vec::deserialize(SeqAccessDeserializer::new(blocks)).map(Verify::Blocks)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
+    }
 }
 
 impl Default for Verify {
@@ -102,7 +163,7 @@ impl Default for Verify {
 
 /// A text in one language or two.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a text, or { id = text, en = text }")]
 pub enum Label {
     Plain(String),
     Both { id: String, en: String },
@@ -148,6 +209,13 @@ pub struct SettingRules {
     pub choices: Option<Vec<String>>,
     #[serde(default)]
     pub generate: bool,
+}
+
+impl SettingRules {
+    /// Must a channel give a value?
+    pub fn is_required(&self) -> bool {
+        self.required.unwrap_or(self.default.is_none())
+    }
 }
 
 /// `[media]`: where files may be fetched.
@@ -232,7 +300,7 @@ pub struct Sample {
 
 /// One header, or one that is sent twice.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a text, or a list of texts")]
 pub enum HeaderValues {
     One(String),
     Many(Vec<String>),
@@ -240,7 +308,7 @@ pub enum HeaderValues {
 
 /// A value, or several of a secret that is rotated.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "a value, or a list of texts")]
 pub enum SampleSetting {
     Many(Vec<String>),
     One(serde_json::Value),
