@@ -310,7 +310,7 @@ impl Config {
                 Err(_) => mistakes.add("listen", format!("LOKET_LISTEN is `{text}`"), "write an address and a port, like 127.0.0.1:8080"),
             }
         }
-        let mut text = |name: &str, value: &mut String| {
+        let text = |name: &str, value: &mut String| {
             if let Some(text) = environment(name) {
                 *value = text;
             }

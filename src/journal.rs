@@ -149,6 +149,8 @@ pub struct JournalStats {
     pub backlog: u64,
     pub bytes: u64,
     pub quarantined: u64,
+    /// False while appends are refused, as the limit is reached or the disk fails.
+    pub is_writable: bool,
 }
 
 impl Journal {

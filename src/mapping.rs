@@ -65,6 +65,15 @@ pub struct MappingFault {
     pub reason: String,
 }
 
+impl std::fmt::Display for MappingFault {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.item {
+            Some(item) => write!(out, "item {}: {}", item + 1, self.reason),
+            None => out.write_str(&self.reason),
+        }
+    }
+}
+
 /// What a receipt says.
 #[derive(Debug, Default)]
 pub struct Mapped {

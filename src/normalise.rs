@@ -37,6 +37,8 @@ pub struct Normalised {
     pub origin: Arc<Origin>,
     /// Place of the message in its receipt.
     pub place: usize,
+    /// How often its tracking id was found taken and has to be drawn anew.
+    pub redraw: u8,
     pub message: Message,
     /// The primary name of the sender; an empty `opaque` one when the provider named nobody.
     pub identity: Identity,
@@ -73,6 +75,7 @@ pub fn normalise(origin: &Arc<Origin>, place: usize, message: Message, channel: 
     Normalised {
         origin: Arc::clone(origin),
         place,
+        redraw: 0,
         message,
         identity,
         replyable,
@@ -128,6 +131,7 @@ impl Normalised {
         Self {
             origin: Arc::new(origin),
             place: fragment.place,
+            redraw: 0,
             identity: message.identities.first().cloned().unwrap_or_else(nobody),
             replyable: fragment.replyable,
             sender,

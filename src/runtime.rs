@@ -8,6 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use ring::hmac;
+use secrecy::ExposeSecret as _;
 use tokio::{
     net::TcpListener,
     sync::{Notify, watch},
@@ -31,8 +32,8 @@ use crate::{
     receipt::Origin,
     route::Routing,
     server::{self, App},
-    signature::replay::ReplayMemory,
-    store::{Store, StoreLimits, embedded::Embedded},
+    signature::replay::Nonces,
+    store::{Store, StoreLimits, embedded::EmbeddedStore},
     telemetry::Metrics,
     vault::Vault,
 };
@@ -131,7 +132,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
     create_private(&data)?;
     let (journal, tail) = Journal::open(options).context("the journal cannot be opened")?;
     let limits = StoreLimits { max_attempts: resolved.config.queues.max_attempts };
-    let store = Embedded::open(&data.join("store"), limits).context("the store cannot be opened")?;
+    let store = EmbeddedStore::open(&data.join("store"), limits).await.context("the store cannot be opened")?;
     let store: Arc<dyn Store> = Arc::new(store);
     let gateway = Arc::new(gateway(&resolved, &*store).await?);
     let address = listener.local_addr().context("the address of the listener")?;
@@ -145,9 +146,9 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         channels,
         gateway,
         rules: Arc::new(rules),
-        vault: Arc::new(Vault::new(resolved.journal_key.clone())),
+        vault: Arc::new(Vault::new(vault_key(&resolved))),
         metrics: Arc::new(Metrics::default()),
-        nonces: Arc::new(ReplayMemory::default()),
+        nonces: Arc::new(Nonces::default()),
         outbox_bell: Arc::new(Notify::new()),
         queue_bell: Arc::new(Notify::new()),
         applied: applied_through,
@@ -177,6 +178,12 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         ],
         app,
     })
+}
+
+/// Drawn from the journal's key, so that one secret covers both and neither key is the other.
+fn vault_key(resolved: &Resolved) -> Option<[u8; 32]> {
+    let key = hmac::Key::new(hmac::HMAC_SHA256, resolved.journal_key.as_ref()?.expose_secret());
+    hmac::sign(&key, b"loket vault").as_ref().try_into().ok()
 }
 
 fn pipeline(app: &App, applied: Arc<watch::Sender<u64>>) -> Pipeline {

@@ -20,7 +20,7 @@ use crate::{
     gateway::Gateway,
     journal::Journal,
     pipeline::Rules,
-    signature::replay::ReplayMemory,
+    signature::replay::Nonces,
     store::Store,
     telemetry::Metrics,
     vault::Vault,
@@ -54,7 +54,7 @@ pub struct App {
     pub rules: Arc<Rules>,
     pub vault: Arc<Vault>,
     pub metrics: Arc<Metrics>,
-    pub nonces: Arc<ReplayMemory>,
+    pub nonces: Arc<Nonces>,
     pub outbox_bell: Arc<Notify>,
     pub queue_bell: Arc<Notify>,
     /// Sequence number through which the store has everything.

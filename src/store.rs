@@ -106,8 +106,10 @@ pub struct Transition {
 /// What became of a transition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
-    /// Applied now, or before by the same receipt.
+    /// Applied now.
     Applied,
+    /// The same receipt had it applied before: nothing was changed.
+    Repeated,
     /// Another receipt holds one of the claims: nothing was changed.
     Duplicate { first: ReceiptId },
     /// The nonce was used before with another body: a forgery. Nothing was changed.

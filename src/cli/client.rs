@@ -58,7 +58,8 @@ impl Gateway {
             headers.push(("content-type".to_owned(), "application/json".to_owned()));
         }
         let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
-        let outgoing = Outgoing { method: method.to_owned(), url: format!("{}{path}", self.base), headers, body };
+        let url = format!("{}{path}", self.base);
+        let outgoing = Outgoing { method: method.to_owned(), shown: url.clone(), url, headers, body };
         let answer = self.runtime.block_on(self.client.send(outgoing));
         let answer = answer.map_err(|error| {
             let hint = "is `loket serve` running with this configuration?";

@@ -16,8 +16,8 @@ pub fn schema(what: SchemaKind) -> Result<(), Ending> {
     let text = match what {
         SchemaKind::Complaint => complaint::COMPLAINT_SCHEMA.to_owned(),
         SchemaKind::Followup => complaint::FOLLOWUP_SCHEMA.to_owned(),
-        SchemaKind::Channel => serde_json::to_string_pretty(&channel::schema::channel())?,
-        SchemaKind::Manifest => serde_json::to_string_pretty(&channel::schema::manifest())?,
+        SchemaKind::Channel => serde_json::to_string_pretty(&channel::file::schema())?,
+        SchemaKind::Manifest => serde_json::to_string_pretty(&channel::manifest::schema())?,
         SchemaKind::Config => serde_json::to_string_pretty(&schema_for!(Config))?,
     };
     output::line(text.trim_end());

@@ -20,7 +20,7 @@ use crate::{
     },
     gateway::Gateway,
     message::{Attachment, Identity, Location, Message},
-    normalise::text::cut,
+    normalise::{Normalised, text::cut},
     receipt::{Check, Origin},
 };
 
@@ -45,6 +45,16 @@ pub struct Choices<'a> {
     pub thread: Thread,
 }
 
+fn derived_id(received_at: Timestamp, draw: &[u8; 16], purpose: &str, place: usize) -> Uuid {
+    let received = u64::try_from(received_at.as_millisecond()).unwrap_or(0);
+    derived_uuid7(received, draw, &format!("{purpose}/{place}"))
+}
+
+/// The complaint that the message at `place` of a receipt became, if it became one and was whole by itself.
+pub fn complaint_id(origin: &Origin, place: usize) -> Uuid {
+    derived_id(origin.received_at, &origin.draw, "complaint", place)
+}
+
 impl Material<'_> {
     /// The provider named no sender.
     pub fn is_nobody(&self) -> bool {
@@ -66,12 +76,14 @@ impl Material<'_> {
 
     /// A `UUIDv7` for `purpose`, the same again on a replay.
     pub fn uuid(&self, purpose: &str) -> Uuid {
-        let received = u64::try_from(self.assembled.received_at.as_millisecond()).unwrap_or(0);
-        derived_uuid7(received, &self.origin().draw, &format!("{purpose}/{}", self.assembled.message.place))
+        derived_id(self.assembled.received_at, &self.origin().draw, purpose, self.assembled.message.place)
     }
 
     fn tracking_id(&self) -> TrackingId {
-        let bytes = derived_bytes(&self.origin().draw, &format!("tracking/{}", self.assembled.message.place));
+        let Normalised { place, redraw, .. } = &self.assembled.message;
+        // The first draw has no number, so that it is the same for every version of the gateway.
+        let purpose = if *redraw == 0 { format!("tracking/{place}") } else { format!("tracking/{place}/{redraw}") };
+        let bytes = derived_bytes(&self.origin().draw, &purpose);
         TrackingId::from_random([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]])
     }
 

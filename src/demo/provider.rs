@@ -127,7 +127,8 @@ impl Provider {
             ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()),
             ("x-twilio-signature".to_owned(), signature),
         ];
-        let outgoing = Outgoing { method: "POST".to_owned(), url, headers, body: body.into_bytes() };
+        let shown = url.clone();
+        let outgoing = Outgoing { method: "POST".to_owned(), url, shown, headers, body: body.into_bytes() };
         let response = self.client.send(outgoing).await.context("the gateway does not answer")?;
         Ok(response.status)
     }

@@ -160,6 +160,7 @@ impl Shared {
             backlog: durable.saturating_sub(self.settled.load(Ordering::Relaxed)),
             bytes: self.bytes.load(Ordering::Relaxed),
             quarantined: self.quarantined.load(Ordering::Relaxed),
+            is_writable: self.refusal().is_none(),
         }
     }
 

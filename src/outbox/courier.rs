@@ -64,7 +64,7 @@ impl<'a> Counter<'a> {
             send: channel.engine.send.as_ref()?,
             surroundings: channel.surroundings(),
             receipts_url: &channel.receipts_url,
-            acknowledge: channel.acknowledge,
+            acknowledge: channel.facts.acknowledge,
             acks_per_day: channel.acks_per_day,
             pace,
         })

@@ -25,7 +25,7 @@ use crate::{
     assemble::flush_due,
     channel::Channel,
     clock,
-    journal::{JournalError, Ticket},
+    journal::Ticket,
     message::DeliveryReport,
     normalise::Normalised,
     receipt::ChannelId,
@@ -140,11 +140,7 @@ impl Applier {
             tracing::info!(receipt.id = %ticket.receipt, reason, "a receipt is quarantined");
             let mut wait = FIRST_WAIT;
             while let Err(error) = self.pipeline.journal.quarantine(*ticket, reason).await {
-                match error {
-                    JournalError::Failed(_) | JournalError::Full(_) => {
-                        tracing::error!(%error, receipt.id = %ticket.receipt, "the quarantine cannot be written; trying again");
-                    }
-                }
+                tracing::error!(%error, receipt.id = %ticket.receipt, "the quarantine cannot be written; trying again");
                 pause(&mut wait, stop).await?;
             }
         }
@@ -217,7 +213,7 @@ impl Applier {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(Vec<Pending>, bool), Stopped> {
         let (mut left, mut rung) = (Vec::new(), false);
-        for (pending, (settled, outcome, answers)) in pending.into_iter().zip(settled) {
+        for (mut pending, (settled, outcome, answers)) in pending.into_iter().zip(settled) {
             let channel = pending.channel.facts.id.as_str();
             let outcome = match settled {
                 Settled::Applied => outcome,
@@ -228,6 +224,11 @@ impl Applier {
                     Outcome::quarantined
                 }
                 Settled::Conflict => {
+                    left.push(pending);
+                    continue;
+                }
+                Settled::TrackingIdTaken => {
+                    pending.message.redraw += 1;
                     left.push(pending);
                     continue;
                 }
@@ -291,7 +292,7 @@ impl Applier {
         };
         let mut rung = false;
         for sender in due {
-            match self.flush(sender, now).await {
+            match self.flush(sender, 0, now).await {
                 Ok(grown) => rung |= grown,
                 Err(error) => self.store_is_away(&error),
             }
@@ -304,7 +305,7 @@ impl Applier {
         Ok(())
     }
 
-    async fn flush(&self, key: SenderKey, now: Timestamp) -> Result<bool, StoreError> {
+    async fn flush(&self, key: SenderKey, redraw: u8, now: Timestamp) -> Result<bool, StoreError> {
         let Some(found) = self.pipeline.store.senders(&[key]).await?.into_iter().next() else { return Ok(false) };
         let Ok(sender) = Sender::decode(&found.state.value) else { return Ok(false) };
         let mut memory = Memory { version: found.version, sender };
@@ -312,7 +313,8 @@ impl Applier {
         let channel = channel.and_then(|id| self.pipeline.channels.borrow().open(id.as_str()).cloned());
         let mut transitions = Vec::new();
         if let Some(channel) = channel {
-            for assembled in flush_due(&mut memory.sender, key, &channel.facts, now) {
+            for mut assembled in flush_due(&mut memory.sender, key, &channel.facts, now) {
+                assembled.message.redraw = redraw;
                 tracing::info!(channel.id = %channel.facts.id, "fragments go on at their deadline");
                 transitions.push(self.pipeline.flushed(assembled, &channel, &mut memory, now).transition);
             }
@@ -326,7 +328,10 @@ impl Applier {
             transitions.push(Pipeline::unchanged(key, &mut memory));
         }
         // A conflict says that somebody else was faster: the next tick looks again.
-        self.pipeline.store.settle(transitions).await?;
+        let settled = self.pipeline.store.settle(transitions).await?;
+        if settled.contains(&Settled::TrackingIdTaken) && redraw < u8::MAX {
+            return Box::pin(self.flush(key, redraw + 1, now)).await;
+        }
         Ok(grown)
     }
 

@@ -28,10 +28,6 @@ impl Authority {
         self.0.contains(&Scope::Operator) || self.queue(name).is_ok()
     }
 
-    pub fn core(&self) -> Result<(), Problem> {
-        self.need(|scope| matches!(scope, Scope::Core))
-    }
-
     pub fn operator(&self) -> Result<(), Problem> {
         self.need(|scope| matches!(scope, Scope::Operator))
     }

@@ -175,7 +175,7 @@ pub async fn status(
     if request.notify && record.replyable {
         let text = notice(&app, &record, &request, now);
         let cause = format!("status\n{}\n{}\n{now}", record.complaint_id, request.status);
-        send(&app, &record, &cause, OutboxKind::Reply, text).await?;
+        let _accepted = send(&app, &record, &cause, OutboxKind::Reply, text).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

@@ -94,11 +94,8 @@ async fn take(app: &Arc<App>, channel: &Arc<Channel>, endpoint: &str, http: Http
     let answer = channel.engine.respond(&receipt, &channel.settings);
     let verified = channel.verifier.verify(receipt, now).map_err(|error| refusal(channel, &error))?;
     let nonce = verified.verdict().nonce.clone();
-    if let Some(nonce) = &nonce
-        && app.nonces.is_reused(facts.id.as_str(), nonce, now)
-    {
-        tracing::info!(channel.id = %facts.id, "refused: the nonce was used before with another body");
-        return Err(refused());
+    if let Some(nonce) = &nonce {
+        app.nonces.check(nonce, now).map_err(|error| refusal(channel, &error))?;
     }
     let durable = app.journal.append(verified).await.map_err(|error| {
         tracing::error!(channel.id = %facts.id, %error, "a receipt was refused");
@@ -106,7 +103,7 @@ async fn take(app: &Arc<App>, channel: &Arc<Channel>, endpoint: &str, http: Http
         come_again("try again later\n")
     })?;
     if let Some(nonce) = &nonce {
-        app.nonces.remember(facts.id.as_str(), nonce, now);
+        app.nonces.remember(nonce, now);
     }
     if app.resolved.config.reply_after == ReplyAfter::Queue {
         let mut applied = app.applied.clone();

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::{App, authority::Authority, problem::Problem};
 use crate::{
     complaint::{TrackingId, hex},
-    converse::complaint_id,
+    converse::compose::complaint_id,
     receipt::{Origin, Proves, Receipt, ReceiptId, Verdict, VerdictResult},
 };
 

@@ -1,4 +1,12 @@
 //! Behaviours of the whole, one file each, in one binary.
 
+mod harness;
+
+mod acceptance;
+mod channels;
+mod commands;
+mod crash;
+mod refusal;
 mod store_contract;
 mod store_embedded;
+mod tidy;

@@ -69,7 +69,7 @@ async fn everything_is_there_after_a_restart() {
     assert_eq!(store.due_senders(start() + seconds(5), 9).await.unwrap(), vec![sender(1)]);
     assert_eq!(store.complaint(complaint_id(1)).await.unwrap().unwrap().acked_at, Some(start()));
     assert_eq!(store.outbox_due(&channel(), 9, seconds(60), start()).await.unwrap().len(), 1);
-    assert_eq!(store.settle(vec![message(1)]).await.unwrap(), vec![Settled::Applied]);
+    assert_eq!(store.settle(vec![message(1)]).await.unwrap(), vec![Settled::Repeated]);
     // The rest in its order, then what was returned, then what was leased before.
     assert_eq!(numbers(&lease_all(&store, start()).await), vec![6, 7, 8, 9]);
     let again = lease_all(&store, start() + seconds(10)).await;

@@ -48,7 +48,7 @@ fn settle_one(memory: &mut Memory, changes: &mut Changes<'_>, transition: Transi
     }
     match held(changes, &transition.claims, transition.receipt, now)? {
         Held::ByOther(first) => return Ok(Settled::Duplicate { first }),
-        Held::Already => return Ok(Settled::Applied),
+        Held::Already => return Ok(Settled::Repeated),
         Held::No => {}
     }
     let sender = stored_sender(changes.get(Space::State, &layout::sender(transition.sender))?.as_deref())?;

@@ -25,10 +25,10 @@ pub async fn a_repetition_by_the_same_receipt_changes_nothing(store: Opened) {
     settle_one(&store, message(1)).await;
 
     // Once in a later call, and twice in one call.
-    assert_eq!(settle_one(&store, message(1)).await, Settled::Applied);
+    assert_eq!(settle_one(&store, message(1)).await, Settled::Repeated);
     let twice = store.settle(vec![message(2), message(2)]).await.expect("settled");
 
-    assert_eq!(twice, vec![Settled::Applied; 2]);
+    assert_eq!(twice, vec![Settled::Applied, Settled::Repeated]);
     let versions: Vec<u64> =
         store.senders(&[sender(1), sender(2)]).await.expect("read").iter().map(|state| state.version).collect();
     assert_eq!(versions, vec![1, 1]);
