@@ -127,7 +127,7 @@ async fn what_is_not_settled_is_read_again_after_a_restart() {
     assert_eq!(sequences(&rest(&journal, &mut tail).await), (5..=12).collect::<Vec<_>>());
     drop(journal);
 
-    let (journal, mut tail) = place.open();
+    let (journal, tail) = place.open();
     journal.settled(99);
     assert_eq!(journal.stats().backlog, 0, "nothing is settled before it is there");
     drop((journal, tail));
