@@ -90,17 +90,17 @@ async fn g4_a_verified_receipt_that_cannot_be_read_is_quarantined_and_comes_back
     let path = world.folder.path().join("channels/twilio-sms.toml");
     let good = std::fs::read_to_string(&path).expect("a manifest");
     // A mapping that fails on a text with the word in it, and passes its samples.
-    let broken = good.replace("text             = \".form.Body\"", "text = 'if (.form.Body | test(\"rusak\")) then error(\"x\") else .form.Body end'");
+    let broken = good.replace("text             = \".form.Body\"", "text = 'if (.form.Body | test(\"beringin\")) then error(\"x\") else .form.Body end'");
     assert_ne!(good, broken);
     std::fs::write(&path, broken).expect("a file");
     let world = world.serve().await;
-    assert_eq!(world.sms("SM1", "+6281100000001", "Jalan rusak parah di depan sekolah dasar.").await, 200);
+    assert_eq!(world.sms("SM1", "+6281100000001", "Pohon beringin tumbang di depan sekolah dasar.").await, 200);
     assert_eq!(world.sms("SM2", "+6281100000002", TEXT).await, 200);
     world.quiet().await;
     world.wait_for_events(1).await;
     let (_, quarantine) = world.get("/v1/receipts").await;
     let id = quarantine["receipts"][0]["receipt_id"].as_str().expect("one receipt").to_owned();
-    assert!(!quarantine.to_string().contains("rusak"), "the reason quotes the citizen: {quarantine}");
+    assert!(!quarantine.to_string().contains("beringin"), "the reason quotes the citizen: {quarantine}");
     assert_eq!(world.metric("loket_quarantine_receipts", "").await, 1);
 
     std::fs::write(&path, good).expect("a file");

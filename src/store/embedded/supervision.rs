@@ -193,7 +193,7 @@ mod tests {
     fn a_journal_is_the_same_after_it_was_written_over_itself() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("0.jnl");
-        let content: Vec<u8> = (0..200_000_u32).map(|place| (place / 70_000) as u8 * (place % 251) as u8).collect();
+        let content: Vec<u8> = (0..200_000_u32).map(|place| (place / 70_000 * (place % 251)) as u8).collect();
         fs::write(&path, &content).unwrap();
         fs::write(folder.path().join("lock"), b"").unwrap();
 
