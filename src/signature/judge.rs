@@ -108,9 +108,11 @@ impl Case<'_> {
     fn any<K>(&self, signed: &Signed, keys: &[K], matches: impl Fn(&K, &str) -> bool) -> bool {
         let variants = &self.block.url_variants[..];
         let variants = if signed.uses_url() { variants } else { variants.get(..1).unwrap_or_default() };
-        variants.iter().any(|variant| {
-            let url = self.around.urls.spelt(*variant);
-            keys.iter().any(|key| matches(key, url))
+        let urls = || variants.iter().map(|variant| self.around.urls.spelt(*variant));
+        urls().enumerate().any(|(place, url)| {
+            // Without a port in the configured URL two spellings are one.
+            let is_new = !urls().take(place).any(|earlier| earlier == url);
+            is_new && keys.iter().any(|key| matches(key, url))
         })
     }
 

@@ -35,13 +35,35 @@ pub fn check(manifest: &Manifest, uses: &Uses<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// `.results[0]`, `first`, `last`, `nth(1)`: a constant index loses the other items of a batch.
+/// `.results[0]`, `first`, `last`, `nth(1)`: a constant index loses the other items of a batch. Inside of an object or a
+/// list that the filter builds, it picks what goes with an item, and is fine.
 fn takes_one_of_a_list(source: &str) -> bool {
-    let outside =
-        Regex::new(r#""(?:[^"\\]|\\.)*""#).expect("the pattern is fixed and compiles").replace_all(source, "\"\"");
-    let index = Regex::new(r"\[\s*-?[0-9]+\s*\]|(?:^|[|(\s])(?:first|last)\s*(?:$|[|)\s])|\bnth\s*\(\s*-?[0-9]")
-        .expect("the pattern is fixed and compiles");
-    index.is_match(&outside)
+    let words = r"(?:^|[|(\s])(?:first|last)\s*(?:$|[|)\s])|\bnth\s*\(\s*-?[0-9]|\[\s*-?[0-9]+\s*\]";
+    Regex::new(words).expect("the pattern is fixed and compiles").is_match(&outermost(source))
+}
+
+/// The filter without what stands in texts, objects and lists; brackets around a number are an index and stay.
+fn outermost(source: &str) -> String {
+    let texts = Regex::new(r#""(?:[^"\\]|\\.)*""#).expect("the pattern is fixed and compiles");
+    let inner = Regex::new(r"\{[^{}\[\]]*\}|\[[^{}\[\]]*\]").expect("the pattern is fixed and compiles");
+    let is_index = |text: &str| {
+        let number = text.trim_matches(['[', ']']).trim().trim_start_matches('-');
+        text.starts_with('[') && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let mut outer = texts.replace_all(source, "").into_owned();
+    // From the inside out; an index is set aside in letters that no filter has, so that each round ends with less.
+    loop {
+        let next = inner.replace_all(
+            &outer,
+            |found: &regex_lite::Captures<'_>| {
+                if is_index(&found[0]) { "\u{1}" } else { "" }
+            },
+        );
+        if next == outer {
+            return outer.replace('\u{1}', "[0]");
+        }
+        outer = next.into_owned();
+    }
 }
 
 #[cfg(test)]
@@ -54,7 +76,15 @@ mod tests {
 
     #[test]
     fn an_index_is_told_from_what_looks_alike() {
-        for bad in [".body.results[0]", ".body.results[ -1 ]", ".a | first", "(.a | last)", "nth(0; .a[])", ".a[0]?"] {
+        for bad in [
+            ".body.results[0]",
+            ".body.results[ -1 ]",
+            ".a | first",
+            "(.a | last)",
+            "nth(0; .a[])",
+            ".a[0]?",
+            ".a[.b[0]]?, .a[1]",
+        ] {
             assert!(takes_one_of_a_list(bad), "{bad}");
         }
         for good in

@@ -146,18 +146,3 @@ fn a_bare_manifest_is_tried_with_the_settings_of_its_sample() {
     let attempt = run(b"no request", Verification::Check);
     assert!(attempt.error.is_some_and(|error| error.contains("blank line")) && attempt.reply.is_none());
 }
-
-#[test]
-fn adhoc_examples() {
-    let files = Files::read(&Folders { manifests: "/work/shared/channels".into(), channels: "nothing".into() });
-    for (name, file) in &files.manifests {
-        let begin = std::time::Instant::now();
-        let checked = Provider::check(name, &file.source, &files.recordings, crate::clock::now(), normalise);
-        println!(
-            "ADHOC {name} {:?} {:?} {:#?}",
-            begin.elapsed(),
-            checked.proves,
-            checked.mistakes.iter().map(|m| (m.severity, &m.message, &m.hint)).collect::<Vec<_>>()
-        );
-    }
-}

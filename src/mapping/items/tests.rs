@@ -375,7 +375,9 @@ fn sampled(sample: &toml::Table) -> (Request, String) {
 fn assert_fits(found: &Json, expected: &Json, place: &str) {
     match (found, expected) {
         (Json::Object(found), Json::Object(expected)) => {
-            for (name, expected) in expected {
+            // What normalising adds is compared where the whole manifest is rehearsed.
+            let mapped = expected.iter().filter(|(name, _)| !matches!(name.as_str(), "dedupe" | "identities"));
+            for (name, expected) in mapped {
                 let found = found.get(name).unwrap_or_else(|| panic!("{place}: no {name}"));
                 let digits = |value: &Json| value.as_str().map(|text| text.trim_start_matches('+').to_owned());
                 if name == "from" {

@@ -10,6 +10,7 @@ use crate::{
         manifest::{Manifest, Verify},
     },
     complaint::Medium,
+    outbox::probe::ProbeResult,
     signature::{Scheme, VerifyMode},
 };
 
@@ -39,6 +40,11 @@ url = "BASE/send"
 encode = "form"
 form = { To = "{{ to }}", From = "{{ from }}", Text = "{{ text }}" }
 idempotency = {}
+
+[probe]
+method = "POST"
+url = "BASE/send"
+headers = { X-Key = "{{ secret.key }}" }
 "#;
 
 fn channel(base: &str, per_second: f64) -> Channel {
@@ -50,7 +56,7 @@ fn channel(base: &str, per_second: f64) -> Channel {
         respond: &manifest.respond,
         handshakes: &[],
         send: manifest.send.as_ref(),
-        probe: None,
+        probe: manifest.probe.as_ref(),
     };
     let engine = Webhook::compile(&sections).expect("no mistakes");
     let mut settings = Settings::default();
@@ -188,8 +194,53 @@ async fn a_channel_that_is_opened_later_sends_what_waits() {
 #[tokio::test]
 async fn a_send_under_way_ends_before_the_gateway_does() {
     let running = Running::start(1000.0, |_| ()).await;
-    running.add(8);
+    running.provider.slow_down(Duration::from_millis(400));
+    running.add(4);
+    let all_left = async {
+        while running.provider.keys().len() < 4 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(5), all_left).await.expect("all are under way");
+    assert_eq!(running.stop().await.settled(), 4);
+}
+
+#[tokio::test]
+async fn a_slow_channel_has_no_more_sends_at_once_than_its_lanes() {
+    let running = Running::start(1000.0, |_| ()).await;
+    running.provider.slow_down(Duration::from_millis(300));
+    running.add(20);
     running.settled(1).await;
-    let store = running.stop().await;
-    assert!(store.settled() >= 1);
+    let left = running.provider.keys().len();
+    assert!((LANES..=2 * LANES).contains(&left), "{left} of 20 left before the first answer and shortly after it");
+    running.settled(20).await;
+    assert_eq!(running.provider.keys().len(), 20);
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_store_that_is_away_is_left_in_peace_however_often_the_bell_rings() {
+    let running = Running::start(1000.0, |_| ()).await;
+    running.store.go_away();
+    let before = running.store.looks();
+    for _ in 0..30 {
+        running.wake.notify_one();
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let looks = running.store.looks() - before;
+    assert!((1..=2).contains(&looks), "{looks}");
+    running.stop().await;
+}
+
+#[tokio::test]
+async fn a_probe_tells_bad_credentials_from_a_provider_that_is_not_there() {
+    let provider = Provider::start().await;
+    let http = Http::for_tests(Duration::from_secs(5));
+    let open = channel(&provider.base, 1.0);
+    assert_eq!(probe::probe(&http, &open).await, ProbeResult::Good { owner: None });
+    provider.answers([(401, None)]);
+    let reason = "the provider answers 401".to_owned();
+    assert_eq!(probe::probe(&http, &open).await, ProbeResult::Bad { reason, owner: None });
+    let nobody = channel("http://127.0.0.1:1", 1.0);
+    assert!(matches!(probe::probe(&http, &nobody).await, ProbeResult::Unreachable { .. }));
 }
