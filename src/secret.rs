@@ -20,13 +20,13 @@ pub enum SecretRef {
 /// The secret is not there, or is empty.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SecretError {
-    #[error("the environment variable {0} is not set")]
+    #[error("the environment variable {0} is not set; set it where the gateway starts")]
     Unset(String),
-    #[error("the environment variable {0} is empty")]
+    #[error("the environment variable {0} is empty; set it where the gateway starts")]
     EmptyVariable(String),
-    #[error("the file {path} cannot be read: {cause}")]
+    #[error("the file {path} cannot be read ({cause}); create it, readable by the gateway only")]
     Unreadable { path: String, cause: String },
-    #[error("the file {0} is empty")]
+    #[error("the file {0} is empty; write the secret into it")]
     EmptyFile(String),
 }
 
@@ -61,5 +61,39 @@ impl SecretRef {
                 if value.trim().is_empty() { Err(SecretError::EmptyFile(shown)) } else { Ok(value.into()) }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    #[test]
+    fn a_missing_or_empty_secret_is_no_secret() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let environment = |name: &str| match name {
+            "GOOD" => Some(" a b\n".to_owned()),
+            "EMPTY" => Some(String::new()),
+            "BLANK" => Some(" \n".to_owned()),
+            _ => None,
+        };
+        let resolve = |reference: SecretRef| {
+            reference.resolve(folder.path(), &environment).map(|secret| secret.expose_secret().to_owned())
+        };
+        assert_eq!(resolve(SecretRef::Env("GOOD".into())).as_deref(), Ok(" a b\n"), "only files are cut");
+        for name in ["EMPTY", "BLANK", "MISSING"] {
+            assert!(resolve(SecretRef::Env(name.into())).expect_err(name).to_string().contains(name));
+        }
+        for (content, secret) in
+            [("k\n", Some("k")), ("k\r\n", Some("k")), (" k\n\n", Some(" k\n")), ("\n", None), ("", None), ("  ", None)]
+        {
+            std::fs::write(folder.path().join("secret"), content).expect("written");
+            assert_eq!(resolve(SecretRef::File("secret".into())).ok().as_deref(), secret, "{content:?}");
+        }
+        assert!(resolve(SecretRef::File("nothing".into())).is_err());
+        std::fs::write(folder.path().join("large"), "x".repeat(70_000)).expect("written");
+        assert!(resolve(SecretRef::File("large".into())).is_err());
     }
 }

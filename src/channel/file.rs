@@ -1,23 +1,15 @@
 //! A channel file (`channel-manifest.md` §1): the operator's instance of a manifest. Plain data as it stands in the file;
 //! `open` checks it against the manifest. A secret is never in it, only where the secret stands.
 
-use std::{
-    collections::BTreeMap,
-    fmt,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fmt};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use secrecy::SecretString;
 use serde::{
     Deserialize, Deserializer,
     de::{self, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::{signature::VerifyMode, units::Size};
-
-/// Largest file that may hold a secret.
-const SECRET_BYTES: u64 = 64 * 1024;
+use crate::{secret::SecretRef, signature::VerifyMode, units::Size};
 
 /// One channel.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -119,46 +111,8 @@ impl fmt::Debug for SettingValue {
     }
 }
 
-/// Where a secret stands: `{ env = "NAME" }` or `{ file = "PATH" }`, the path relative to the configuration folder.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum SecretRef {
-    Env(String),
-    File(PathBuf),
-}
-
-impl SecretRef {
-    /// The secret itself; missing and empty (only white space counts as empty) are errors that say what to do.
-    pub fn resolve(&self, environment: &Environment<'_>, config_dir: &Path) -> Result<SecretString, String> {
-        match self {
-            Self::Env(name) => {
-                environment(name).filter(|value| !value.trim().is_empty()).map(SecretString::from).ok_or_else(|| {
-                    format!("the environment variable {name} is not set or empty; set it where the gateway starts")
-                })
-            }
-            Self::File(path) => read_secret(&config_dir.join(path)),
-        }
-    }
-}
-
 /// Looks a variable of the environment up.
 pub type Environment<'a> = dyn Fn(&str) -> Option<String> + 'a;
-
-/// A trailing newline is cut off, nothing else.
-fn read_secret(path: &Path) -> Result<SecretString, String> {
-    let shown = path.display();
-    let failed = |error: std::io::Error| {
-        format!("the file {shown} cannot be read ({error}); create it, readable by the gateway only")
-    };
-    if std::fs::metadata(path).map_err(failed)?.len() > SECRET_BYTES {
-        return Err(format!("the file {shown} is larger than any secret; name the file that holds the secret alone"));
-    }
-    let text = std::fs::read_to_string(path).map_err(failed)?;
-    let cut = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
-    if cut.trim().is_empty() {
-        return Err(format!("the file {shown} is empty; write the secret into it"));
-    }
-    Ok(SecretString::from(cut))
-}
 
 impl<'de> Deserialize<'de> for SettingValue {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -246,7 +200,6 @@ pub fn schema() -> Schema {
 
 #[cfg(test)]
 mod tests {
-    use secrecy::ExposeSecret;
 
     use super::*;
 
@@ -291,33 +244,6 @@ mod tests {
         assert!(mistakes.iter().all(|mistake| !mistake.contains("s3cret")), "{mistakes:?}");
         assert!(mistakes.iter().any(|mistake| mistake.contains("`enabeld`")), "{mistakes:?}");
         assert!(mistakes.iter().any(|mistake| mistake.contains("not both")), "{mistakes:?}");
-    }
-
-    #[test]
-    fn a_missing_or_empty_secret_is_no_secret() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let environment = |name: &str| match name {
-            "GOOD" => Some(" a b\n".to_owned()),
-            "EMPTY" => Some(String::new()),
-            "BLANK" => Some(" \n".to_owned()),
-            _ => None,
-        };
-        let resolve = |reference: SecretRef| {
-            reference.resolve(&environment, folder.path()).map(|secret| secret.expose_secret().to_owned())
-        };
-        assert_eq!(resolve(SecretRef::Env("GOOD".into())).as_deref(), Ok(" a b\n"), "only files are cut");
-        for name in ["EMPTY", "BLANK", "MISSING"] {
-            assert!(resolve(SecretRef::Env(name.into())).expect_err(name).contains(name));
-        }
-        for (content, secret) in
-            [("k\n", Some("k")), ("k\r\n", Some("k")), (" k\n\n", Some(" k\n")), ("\n", None), ("", None), ("  ", None)]
-        {
-            std::fs::write(folder.path().join("secret"), content).expect("written");
-            assert_eq!(resolve(SecretRef::File("secret".into())).ok().as_deref(), secret, "{content:?}");
-        }
-        assert!(resolve(SecretRef::File("nothing".into())).is_err());
-        std::fs::write(folder.path().join("large"), "x".repeat(70_000)).expect("written");
-        assert!(resolve(SecretRef::File("large".into())).is_err());
     }
 
     #[test]

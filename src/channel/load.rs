@@ -222,8 +222,11 @@ impl Loading<'_> {
 
     fn open(&mut self, id: &ChannelId) -> Result<(Arc<Channel>, Origin), Vec<Diagnostic>> {
         let written = &self.written[id];
-        let wrong =
-            |path: &str, message: String, hint: Option<String>| vec![written.document.error(path, message, hint)];
+        let wrong = |path: &str, message: String, hint: Option<String>| {
+            let mut mistakes = written.mistakes.clone();
+            mistakes.push(written.document.error(path, message, hint));
+            mistakes
+        };
         let manifest = &written.file.manifest;
         let provider = match self.manifests.get(manifest) {
             Some(Found::Good(provider)) => Arc::clone(provider),

@@ -12,13 +12,14 @@ use jiff::tz::TimeZone;
 use super::{
     Channel, ChannelFacts, Normaliser,
     document::{Document, cover, did_you_mean},
-    file::{ChannelFile, Environment, SecretRef, SettingValue},
+    file::{ChannelFile, Environment, SettingValue},
     manifest::Manifest,
     provider::{Parts, Provider},
 };
 use crate::{
     diagnostic::{Diagnostic, Source},
     receipt::ChannelId,
+    secret::SecretRef,
     settings::Settings,
     signature::{Verifier, VerifyMode},
     units::Size,
@@ -98,6 +99,8 @@ pub struct Written {
     pub file: ChannelFile,
     /// As it was read; never shown.
     source: Arc<Source>,
+    /// What was wrong so far; [`open`] adds what is wrong with the settings.
+    pub mistakes: Vec<Diagnostic>,
 }
 
 /// Reads a channel file; what its settings hold is not looked at yet.
@@ -110,9 +113,10 @@ pub fn read(source: &Arc<Source>) -> Result<Written, Vec<Diagnostic>> {
         Err(mistakes) => (None, None, mistakes),
     };
     match (document, file) {
-        (Some(mut document), Some(file)) if mistakes.is_empty() => {
+        (Some(mut document), Some(file)) => {
             document.source = covered(source, is_kept);
-            Ok(Written { document, file, source: Arc::clone(source) })
+            let mistakes = on_text(&document.source, mistakes);
+            Ok(Written { document, file, source: Arc::clone(source), mistakes })
         }
         _ => Err(on_text(&covered(source, is_kept), mistakes)),
     }
@@ -176,7 +180,7 @@ pub fn open(
     defaults: &Defaults,
 ) -> Result<Opened, Vec<Diagnostic>> {
     let Written { document, file, .. } = written;
-    let mut mistakes = Vec::new();
+    let mut mistakes = written.mistakes.clone();
     let mut values = value::Values { document, environment, config_dir: &defaults.config_dir, mistakes: &mut mistakes };
     let settings = values.settings(&provider.manifest, file, receiver.map(|receiver| &receiver.settings));
     let terms = terms(document, file, &provider.manifest, defaults, &mut mistakes);

@@ -42,7 +42,6 @@ pub struct World {
     pub provider: Provider,
     pub provider_port: u16,
     pub client: reqwest::Client,
-    overrides: BTreeMap<String, String>,
 }
 
 impl Provider {
@@ -143,13 +142,7 @@ impl World {
         std::fs::write(folder.path().join("config/auth_token"), AUTH).expect("a file");
         #[expect(clippy::disallowed_methods, reason = "the client of a test is no part of the gateway")]
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { folder, running: None, provider, provider_port, client, overrides: BTreeMap::new() }
-    }
-
-    /// A setting, as the environment would give it.
-    pub fn set(mut self, name: &str, value: &str) -> Self {
-        self.overrides.insert(name.to_owned(), value.to_owned());
-        self
+        Self { folder, running: None, provider, provider_port, client }
     }
 
     pub fn write(&self, path: &str, text: &str) {
@@ -178,16 +171,13 @@ impl World {
     /// Starts the gateway (again) on the folder as it is.
     pub async fn resume(&mut self) {
         let folder = self.folder.path().to_owned();
-        let mut environment = BTreeMap::from([
+        let environment = BTreeMap::from([
             ("LOKET_LISTEN", "127.0.0.1:0".to_owned()),
             ("LOKET_PUBLIC_URL", PUBLIC_URL.to_owned()),
             ("LOKET_DATA_DIR", folder.join("data").display().to_string()),
             ("LOKET_CHANNELS_DIR", folder.join("channels").display().to_string()),
             ("LOKET_API_TOKEN", TOKEN.to_owned()),
         ]);
-        for (name, value) in &self.overrides {
-            environment.insert(name, value.clone());
-        }
         let environment = |name: &str| environment.get(name).cloned();
         let resolved = config::load(&folder.join("config"), &environment).expect("a configuration without mistakes");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -28,7 +28,7 @@ pub const LIMITS: StoreLimits = StoreLimits { max_attempts: 3 };
 /// A store under test, and what must live as long as it does.
 pub struct Opened {
     pub store: Arc<dyn Store>,
-    pub keep: Box<dyn Any + Send + Sync>,
+    pub _keep: Box<dyn Any + Send + Sync>,
 }
 
 impl Deref for Opened {

@@ -16,7 +16,7 @@ async fn open_at(folder: &Path) -> EmbeddedStore {
 async fn open() -> Opened {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Arc::new(open_at(folder.path()).await);
-    Opened { store, keep: Box::new(folder) }
+    Opened { store, _keep: Box::new(folder) }
 }
 
 contract!(open);

@@ -89,13 +89,14 @@ impl Values<'_> {
         let mut secrets = Vec::new();
         for reference in references {
             let SettingValue::Secret(reference) = reference else { return self.in_clear(name) };
-            match reference.resolve(self.environment, self.config_dir) {
+            match reference.resolve(self.config_dir, self.environment) {
                 Ok(secret) if fits(rules, secret.expose_secret()) => secrets.push(secret),
                 Ok(_) => {
                     let hint = format!("it must match {}", rules.pattern.as_deref().unwrap_or_default());
                     self.wrong(name, format!("the value of secret setting `{name}` has the wrong form"), hint);
                 }
                 Err(reason) => {
+                    let reason = reason.to_string();
                     let (reason, hint) = reason.split_once("; ").unwrap_or((&reason, "give it a value"));
                     self.wrong(name, format!("setting `{name}`: {reason}"), hint.to_owned());
                 }
