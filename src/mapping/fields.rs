@@ -33,17 +33,12 @@ impl Room {
     pub(super) fn text(&mut self, value: &Val) -> Result<Option<String>, String> {
         let text = match value {
             Val::Null => return Ok(None),
-            Val::TStr(bytes) | Val::BStr(bytes) => match std::str::from_utf8(bytes) {
-                Ok(text) => {
-                    self.take(text.len())?;
-                    text.to_owned()
-                }
-                Err(_) => {
-                    self.lossy = true;
-                    self.take(bytes.len())?;
-                    String::from_utf8_lossy(bytes).into_owned()
-                }
-            },
+            Val::TStr(bytes) | Val::BStr(bytes) => {
+                self.take(bytes.len())?;
+                let text = String::from_utf8_lossy(bytes);
+                self.lossy |= matches!(text, std::borrow::Cow::Owned(_));
+                text.into_owned()
+            }
             Val::Num(number) => {
                 whole(number).ok_or_else(|| "gives a number with a fraction, not a string".to_owned())?
             }

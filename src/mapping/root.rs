@@ -55,12 +55,12 @@ impl Root {
         settings: &Settings,
     ) -> Result<Self, MappingFault> {
         let whole = |reason| MappingFault { item: None, reason };
-        let query = form::split(&Bytes::copy_from_slice(request.query().as_bytes()))
+        let query = form::split(request.query().as_bytes())
             .ok_or_else(|| whole("the query has more than 1000 fields".to_owned()))?;
         let content = Content::read(request, rules, &query).map_err(whole)?;
-        let charset = content.charset.or_else(|| configured(rules, &query, &content.pairs)).unwrap_or(Charset::UTF_8);
-        let query = Fields::of(query, charset);
-        let form = Fields::of(content.pairs, charset);
+        let configured = configured(rules, &query, &content.pairs).unwrap_or(Charset::UTF_8);
+        let query = Fields::of(query, configured);
+        let form = Fields::of(content.pairs, content.charset.unwrap_or(configured));
         let lossy = content.lossy || query.lossy || form.lossy;
         let params = form::params(&query, &form);
 
@@ -111,7 +111,7 @@ struct Content {
     text: Option<Bytes>,
     pairs: form::Pairs,
     files: Vec<Val>,
-    /// Of the content type, ahead of the manifest's.
+    /// Of the form, ahead of the manifest's.
     charset: Option<Charset>,
     lossy: bool,
 }
@@ -127,7 +127,10 @@ impl Content {
             BodyKind::Json => Self::json(bytes, rules)?,
             BodyKind::Xml => Self::xml(bytes, declared, rules)?,
             BodyKind::Form => Self::form(bytes, declared)?,
-            BodyKind::Multipart => Self::multipart(header, bytes)?,
+            BodyKind::Multipart => {
+                let charset = configured(rules, query, &Vec::new()).unwrap_or(Charset::UTF_8);
+                Self::multipart(header, bytes, charset)?
+            }
             BodyKind::Text | BodyKind::Auto => {
                 Self::text(bytes, declared.or_else(|| configured(rules, query, &Vec::new())))
             }
@@ -156,10 +159,11 @@ impl Content {
         Ok(Self { pairs, text: Some(text::utf8(bytes).0), charset: declared, ..Self::default() })
     }
 
-    fn multipart(header: &str, bytes: Bytes) -> Result<Self, String> {
-        let parts =
-            multipart::parse(header, bytes).map_err(|problem| format!("the multipart body is not read: {problem}"))?;
-        Ok(Self { pairs: parts.fields, files: parts.files, ..Self::default() })
+    fn multipart(header: &str, bytes: Bytes, charset: Charset) -> Result<Self, String> {
+        let parts = multipart::parse(header, bytes, charset)
+            .map_err(|problem| format!("the multipart body is not read: {problem}"))?;
+        let charset = Some(Charset::UTF_8);
+        Ok(Self { pairs: parts.fields, files: parts.files, charset, lossy: parts.lossy, ..Self::default() })
     }
 
     fn text(bytes: Bytes, charset: Option<Charset>) -> Self {
@@ -182,9 +186,7 @@ fn headers(request: &Request) -> Val {
     headers.reserve(request.headers.len());
     for (name, value) in &request.headers {
         let name = Val::utf8_str(name.clone());
-        if !headers.contains_key(&name) {
-            headers.insert(name, Val::utf8_str(text::utf8(Bytes::copy_from_slice(value)).0));
-        }
+        headers.entry(name).or_insert_with(|| Val::utf8_str(text::utf8(Bytes::copy_from_slice(value)).0));
     }
     Val::obj(headers)
 }

@@ -8,13 +8,13 @@
 use std::{collections::BTreeSet, fmt, io};
 
 use base64::{Engine, engine::general_purpose};
-use minijinja::{
-    AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value as Variable, value::ValueKind,
-};
+use minijinja::{AutoEscape, Environment, ErrorKind, Output, State, UndefinedBehavior, Value as Variable};
 use ring::digest::{SHA256, digest};
 use serde_json::Value as Json;
 
 use super::{Escape, root::text::to_hex};
+
+mod escaping;
 
 /// Steps of one rendering.
 const FUEL: u64 = 10_000;
@@ -203,153 +203,21 @@ fn environment(escape: Escape) -> Environment<'static> {
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
-    REFUSED_FILTERS.iter().for_each(|filter| environment.remove_filter(filter));
+    for filter in REFUSED_FILTERS {
+        environment.remove_filter(filter);
+    }
     environment.add_filter("digits", |text: String| text.chars().filter(char::is_ascii_digit).collect::<String>());
     environment.add_filter("b64e", |text: String| general_purpose::STANDARD.encode(text));
     environment.add_filter("sha256", |text: String| to_hex(digest(&SHA256, text.as_bytes()).as_ref()));
     if escape == Escape::Url {
-        environment.add_filter("path", path);
+        environment.add_filter("path", |text: String| escaping::path(&text));
     }
     // With an escaping named, what a block captures counts as safe and is not escaped a second time.
     environment.set_auto_escape_callback(|_| AutoEscape::Custom("place".into()));
     environment.set_formatter(move |out: &mut Output<'_>, _: &mut State<'_, '_>, value: &Variable| {
-        write(out, escape, value).map_err(Failure::into)
+        escaping::write(out, escape, value).map_err(escaping::Failure::into)
     });
     environment
-}
-
-/// A path in a URL: its slashes stay, and it climbs to no other place.
-fn path(text: String) -> Result<Variable, minijinja::Error> {
-    if text.split('/').any(|segment| matches!(segment, "." | "..")) {
-        return Err(Failure::Climbs.into());
-    }
-    Ok(Variable::from_safe_string(text.split('/').map(percent_encoded).collect::<Vec<_>>().join("/")))
-}
-
-enum Failure {
-    Write,
-    Climbs,
-    Undefined,
-}
-
-impl From<Failure> for minijinja::Error {
-    fn from(failure: Failure) -> Self {
-        match failure {
-            Failure::Write => Self::new(ErrorKind::WriteFailure, "the output is full"),
-            Failure::Climbs => Self::new(ErrorKind::InvalidOperation, "`.` and `..` are no segments of a path"),
-            Failure::Undefined => Self::from(ErrorKind::UndefinedError),
-        }
-    }
-}
-
-impl From<fmt::Error> for Failure {
-    fn from(_: fmt::Error) -> Self {
-        Self::Write
-    }
-}
-
-/// Writes a value as its place wants it.
-fn write(out: &mut Output<'_>, escape: Escape, value: &Variable) -> Result<(), Failure> {
-    if value.is_undefined() {
-        return Err(Failure::Undefined);
-    }
-    if let (true, Some(text)) = (value.is_safe(), value.as_str()) {
-        return Ok(out.write_str(text)?);
-    }
-    let mut text = String::new();
-    match (escape, value.as_str()) {
-        (Escape::Json, _) => json(value, 0, &mut text)?,
-        (_, Some(plain)) => plain.clone_into(&mut text),
-        (_, None) if value.is_none() => {}
-        (_, None) => json(value, 0, &mut text)?,
-    }
-    match escape {
-        Escape::Json | Escape::Text => out.write_str(&text)?,
-        Escape::Xml => out.write_str(&xml_escaped(&text))?,
-        Escape::Form => out.write_str(&percent_encoded(&text))?,
-        Escape::Url if matches!(text.as_str(), "." | "..") => return Err(Failure::Climbs),
-        Escape::Url => out.write_str(&percent_encoded(&text))?,
-    }
-    Ok(())
-}
-
-/// Deepest nesting of a value that is written as JSON.
-const DEPTH: usize = 64;
-
-/// A whole JSON value.
-fn json(value: &Variable, depth: usize, out: &mut String) -> Result<(), Failure> {
-    if depth > DEPTH || out.len() > OUTPUT_BYTES {
-        return Err(Failure::Write);
-    }
-    if let Some(text) = value.as_str() {
-        out.push_str(&Json::from(text).to_string());
-        return Ok(());
-    }
-    match value.kind() {
-        ValueKind::Bool => out.push_str(if value.is_true() { "true" } else { "false" }),
-        ValueKind::Number => {
-            let number = value.to_string();
-            out.push_str(if number.parse::<f64>().is_ok_and(f64::is_finite) { &number } else { "null" });
-        }
-        ValueKind::Seq | ValueKind::Iterable => {
-            out.push('[');
-            for (place, item) in value.try_iter().map_err(|_| Failure::Write)?.enumerate() {
-                if place > 0 {
-                    out.push(',');
-                }
-                json(&item, depth + 1, out)?;
-            }
-            out.push(']');
-        }
-        ValueKind::Map => {
-            out.push('{');
-            for (place, name) in value.try_iter().map_err(|_| Failure::Write)?.enumerate() {
-                if place > 0 {
-                    out.push(',');
-                }
-                out.push_str(&Json::from(name.to_string()).to_string());
-                out.push(':');
-                json(&value.get_item(&name).map_err(|_| Failure::Write)?, depth + 1, out)?;
-            }
-            out.push('}');
-        }
-        _ => out.push_str("null"),
-    }
-    Ok(())
-}
-
-fn xml_escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for character in text.chars() {
-        match character {
-            '<' => escaped.push_str("&lt;"),
-            '>' => escaped.push_str("&gt;"),
-            '&' => escaped.push_str("&amp;"),
-            '"' => escaped.push_str("&quot;"),
-            '\'' => escaped.push_str("&apos;"),
-            // XML 1.0 has no place for control characters, escaped or not.
-            control if control < ' ' && !matches!(control, '\t' | '\n' | '\r') => {}
-            other => escaped.push(other),
-        }
-    }
-    escaped
-}
-
-/// RFC 3986: everything but unreserved characters.
-fn percent_encoded(text: &str) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let mut encoded = String::with_capacity(text.len() + text.len() / 4);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            for nibble in [byte >> 4, byte & 15] {
-                encoded.push(char::from(DIGITS[usize::from(nibble)]));
-            }
-        }
-    }
-    encoded
 }
 
 /// Output that takes no more than a template may write.

@@ -44,7 +44,7 @@ def split_(re; flags): loket_searched | loket_split_(re; flags);
 ";
 
 /// Definitions of jq that jaq does not have, as its manual gives them.
-const ADDITIONS: &str = r#"
+const ADDITIONS: &str = r"
 def IN(s): any(s == .; .);
 def IN(src; s): any(src == s; .);
 def INDEX(stream; f): reduce stream as $row ({}; .[$row | f | tostring] |= $row);
@@ -52,7 +52,7 @@ def INDEX(f): INDEX(.[]; f);
 def toarray: if isarray then . else [.] end;
 def trimstr($x): ltrimstr($x) | rtrimstr($x);
 def ascii: [.] | implode;
-"#;
+";
 
 /// The definitions in jq, parsed once.
 pub(super) fn definitions() -> Vec<Def> {
@@ -123,7 +123,10 @@ fn added() -> Vec<Native> {
         }),
         ("decode", v(2), decode),
         ("sha256", v(0), |cv| {
-            bome(input(&cv.1, "sha256").map(|text| Value::text(hex(digest(&SHA256, text.as_bytes()).as_ref()))))
+            bome(
+                input(&cv.1, "sha256")
+                    .map(|plain| Value::text(text::to_hex(digest(&SHA256, plain.as_bytes()).as_ref()))),
+            )
         }),
         ("html_text", v(0), |cv| bome(input(&cv.1, "html_text").map(|html| Value::text(markup::text_of(&html))))),
         ("secret_eq", v(2), secret_eq),
@@ -151,7 +154,7 @@ fn input(value: &Value, function: &'static str) -> Result<String, Error<Value>> 
 }
 
 /// Stops at 1000 numbers, whatever the bounds.
-fn range<'a>(mut cv: Cv<'a, Engine>) -> ValXs<'a, Value> {
+fn range(mut cv: Cv<'_, Engine>) -> ValXs<'_, Value> {
     let by = cv.0.pop_var();
     let to = cv.0.pop_var();
     let mut next = Some(cv.0.pop_var());
@@ -350,7 +353,7 @@ fn base64_decoded(encoded: &[u8]) -> Result<Vec<u8>, Error<Value>> {
 }
 
 /// `decode("hex"; "utf-16be")`
-fn decode<'a>(mut cv: Cv<'a, Engine>) -> ValXs<'a, Value> {
+fn decode(mut cv: Cv<'_, Engine>) -> ValXs<'_, Value> {
     let charset = cv.0.pop_var();
     let encoding = cv.0.pop_var();
     let decoded = || {
@@ -371,7 +374,7 @@ fn decode<'a>(mut cv: Cv<'a, Engine>) -> ValXs<'a, Value> {
 }
 
 /// True for any value of the setting. Every value is compared, over its hash, so that neither length nor place shows.
-fn secret_eq<'a>(mut cv: Cv<'a, Engine>) -> ValXs<'a, Value> {
+fn secret_eq(mut cv: Cv<'_, Engine>) -> ValXs<'_, Value> {
     let name = cv.0.pop_var();
     let candidate = cv.0.pop_var();
     let settings = cv.0.data().surroundings.settings;
@@ -387,8 +390,4 @@ fn secret_eq<'a>(mut cv: Cv<'a, Engine>) -> ValXs<'a, Value> {
             equal | digest(&SHA256, value.as_bytes()).as_ref().ct_eq(candidate.as_ref())
         });
     bome(Ok(bool::from(equal).into()))
-}
-
-fn hex(bytes: &[u8]) -> String {
-    text::to_hex(bytes)
 }

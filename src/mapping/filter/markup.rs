@@ -104,15 +104,12 @@ fn entity<'t>(from: &'t str, out: &mut Text) -> &'t str {
         out.push('&');
         return from.get(1..).unwrap_or_default();
     };
-    match decoded(name) {
-        Some(character) => {
-            out.push(character);
-            from.get(name.len() + 2..).unwrap_or_default()
-        }
-        None => {
-            out.push('&');
-            from.get(1..).unwrap_or_default()
-        }
+    if let Some(character) = decoded(name) {
+        out.push(character);
+        from.get(name.len() + 2..).unwrap_or_default()
+    } else {
+        out.push('&');
+        from.get(1..).unwrap_or_default()
     }
 }
 

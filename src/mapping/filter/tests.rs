@@ -24,8 +24,8 @@ fn eval(source: &str, input: &Json) -> Result<Option<Json>, String> {
     Filter::compile(source)?.run_first(input, &surroundings())
 }
 
-fn given(source: &str, input: Json) -> Json {
-    eval(source, &input).unwrap_or_else(|error| panic!("{source}: {error}")).unwrap_or(Json::Null)
+fn given(source: &str, input: &Json) -> Json {
+    eval(source, input).unwrap_or_else(|error| panic!("{source}: {error}")).unwrap_or(Json::Null)
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn the_language_is_jq() {
         (".n / 1000", json!({"n": 1_767_225_600_000_i64}), json!(1_767_225_600.0)),
         ("12345678901234567890123 | tostring", json!(null), json!("12345678901234567890123")),
     ] {
-        assert_eq!(given(source, input), expected, "{source}");
+        assert_eq!(given(source, &input), expected, "{source}");
     }
 }
 
@@ -130,10 +130,12 @@ fn ours_do_what_the_specification_says() {
         ("secret_eq(.t; \"token\")", json!({"t": null}), json!(false)),
         ("secret_eq(\"\"; \"empty\")", json!(null), json!(false)),
         ("secret_eq(\"\"; \"missing\")", json!(null), json!(false)),
+        ("e164", json!("0811 0000 0001"), json!("+6281100000001")),
+        ("e164", json!("PERTAMINA"), json!(null)),
         ("e164", json!(null), json!(null)),
         ("[[], {}] | map(e164)", json!(null), json!([null, null])),
     ] {
-        assert_eq!(given(source, input), expected, "{source}");
+        assert_eq!(given(source, &input), expected, "{source}");
     }
     for (source, input) in [
         ("epoch", json!("soon")),
@@ -227,9 +229,23 @@ fn a_source_that_is_no_filter_is_explained() {
 }
 
 #[test]
+fn the_deepest_filter_runs_on_an_ordinary_stack() {
+    for (open, close) in
+        [("[", "]"), ("[.[]?, ", "]"), ("try (", ") catch ."), ("first(", ")"), ("map(", ")"), ("(1 + ", ")")]
+    {
+        let depth =
+            (1..60).rev().find(|depth| Filter::compile(&(open.repeat(*depth) + "." + &close.repeat(*depth))).is_ok());
+        let source = open.repeat(depth.unwrap()) + "." + &close.repeat(depth.unwrap());
+        let _ = eval(&source, &json!([[1]]));
+    }
+    let pipes = vec![". as $x | [$x]"; 30].join(" | ");
+    assert!(eval(&pipes, &json!(1)).is_ok());
+}
+
+#[test]
 fn a_computed_range_stops_at_a_thousand() {
-    assert_eq!(given("[range(.n)] | length", json!({"n": 1_000_000_000})), json!(1000));
-    assert_eq!(given("[range(0; 1; .by)] | length", json!({"by": 0})), json!(1000));
+    assert_eq!(given("[range(.n)] | length", &json!({"n": 1_000_000_000})), json!(1000));
+    assert_eq!(given("[range(0; 1; .by)] | length", &json!({"by": 0})), json!(1000));
 }
 
 #[test]

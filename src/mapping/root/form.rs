@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use jaq_json::{Map, Rc, Val};
 
-use super::text::{Charset, Plus, percent_decoded, utf8};
+use super::text::{Charset, Plus, percent_decode_into, utf8};
 
 /// Fields of a form, a query, or a multipart body.
 pub(super) const FIELDS: usize = 1000;
@@ -13,28 +13,29 @@ pub(super) const FIELDS: usize = 1000;
 /// Names and values as bytes, percent-encoding undone, in order.
 pub(super) type Pairs = Vec<(Bytes, Bytes)>;
 
-/// Splits a form. None: it has more fields than any form.
-pub(super) fn split(encoded: &Bytes) -> Option<Pairs> {
-    let mut pairs = Vec::new();
+/// Splits a form. None: it has more fields than any form. All fields share one buffer.
+pub(super) fn split(encoded: &[u8]) -> Option<Pairs> {
+    let mut decoded = Vec::with_capacity(encoded.len());
+    let mut ends = Vec::new();
     for field in encoded.split(|byte| *byte == b'&').filter(|field| !field.is_empty()) {
-        if pairs.len() == FIELDS {
+        if ends.len() == FIELDS {
             return None;
         }
         let end = field.iter().position(|byte| *byte == b'=').unwrap_or(field.len());
-        let name = field.get(..end).unwrap_or_default();
-        let value = field.get(end + 1..).unwrap_or_default();
-        pairs.push((plain(encoded, name), plain(encoded, value)));
+        percent_decode_into(field.get(..end).unwrap_or_default(), Plus::Space, &mut decoded);
+        let middle = decoded.len();
+        percent_decode_into(field.get(end + 1..).unwrap_or_default(), Plus::Space, &mut decoded);
+        ends.push((middle, decoded.len()));
     }
-    Some(pairs)
-}
-
-/// A part that is not encoded shares the bytes of the whole.
-fn plain(whole: &Bytes, part: &[u8]) -> Bytes {
-    if part.iter().any(|byte| matches!(byte, b'%' | b'+')) {
-        Bytes::from(percent_decoded(part, Plus::Space))
-    } else {
-        whole.slice_ref(part)
-    }
+    let mut rest = Bytes::from(decoded);
+    let mut start = 0;
+    let pair = |(middle, end): (usize, usize)| {
+        let name = rest.split_to(middle - start);
+        let value = rest.split_to(end - middle);
+        start = end;
+        (name, value)
+    };
+    Some(ends.into_iter().map(pair).collect())
 }
 
 /// The first value of a name, for charsets that a parameter gives.
@@ -64,11 +65,16 @@ impl Fields {
             let (value, lossy) = charset.decode_value(value);
             fields.lossy |= lossy;
             let value = Val::utf8_str(value);
-            if let Some(Val::Arr(list)) = all.get_mut(&name) {
-                Rc::make_mut(list).push(value);
-            } else {
-                all.insert(name.clone(), Val::Arr(Rc::new(vec![value.clone()])));
+            // The first value goes into both maps; one look-up tells whether it is the first.
+            let mut is_first = false;
+            let values = all.entry(name.clone()).or_insert_with(|| {
+                is_first = true;
+                Val::Arr(Rc::new(vec![value.clone()]))
+            });
+            if is_first {
                 first.insert(name, value);
+            } else if let Val::Arr(list) = values {
+                Rc::make_mut(list).push(value);
             }
         }
         fields

@@ -8,7 +8,10 @@ use jaq_json::{Map, Num, Val};
 use multer::Multipart;
 use ring::digest::{SHA256, digest};
 
-use super::{form::Pairs, text};
+use super::{
+    form::Pairs,
+    text::{self, Charset},
+};
 
 /// Parts of a body.
 const PARTS: usize = 100;
@@ -18,13 +21,15 @@ pub(super) struct Parts {
     pub fields: Pairs,
     /// `{field, filename, media_type, size_bytes, sha256, ref}`
     pub files: Vec<Val>,
+    pub lossy: bool,
 }
 
 /// Parses the whole body; it is in memory, so nothing is ever waited for.
-pub(super) fn parse(content_type: &str, body: Bytes) -> Result<Parts, &'static str> {
+/// A field without a charset of its own is read in `charset`; all fields are UTF-8 afterwards.
+pub(super) fn parse(content_type: &str, body: Bytes, charset: Charset) -> Result<Parts, &'static str> {
     let boundary = multer::parse_boundary(content_type).map_err(|_| "it names no boundary")?;
     let mut multipart = Multipart::new(stream::iter([Ok::<_, Infallible>(body)]), boundary);
-    let mut parts = Parts { fields: Vec::new(), files: Vec::new() };
+    let mut parts = Parts { fields: Vec::new(), files: Vec::new(), lossy: false };
     for place in 0.. {
         let next = multipart.next_field().now_or_never().ok_or("it ends too early")?;
         let Some(field) = next.map_err(|_| "it is not well formed")? else { break };
@@ -34,16 +39,19 @@ pub(super) fn parse(content_type: &str, body: Bytes) -> Result<Parts, &'static s
         let name = field.name().unwrap_or_default().to_owned();
         let filename = field.file_name().map(str::to_owned);
         let media_type = field.content_type().map(|media_type| media_type.essence_str().to_ascii_lowercase());
-        let charset =
+        let declared =
             field.content_type().and_then(|media_type| text::charset(media_type.get_param("charset")?.as_str()));
         let bytes = field.bytes().now_or_never().ok_or("it ends too early")?;
         let bytes = bytes.map_err(|_| "it is not well formed")?;
-        match filename {
-            Some(filename) => parts.files.push(file(place, name, filename, media_type, &bytes)),
-            None => {
-                let value = charset.map_or_else(|| bytes.clone(), |charset| charset.decode(bytes.clone()).0);
-                parts.fields.push((Bytes::from(name), value));
-            }
+        if let Some(filename) = filename {
+            parts.files.push(file(place, name, filename, media_type, &bytes));
+        } else {
+            let (value, lossy) = match declared {
+                Some(declared) => declared.decode(bytes),
+                None => charset.decode_value(bytes),
+            };
+            parts.lossy |= lossy;
+            parts.fields.push((Bytes::from(name), value));
         }
     }
     Ok(parts)

@@ -97,6 +97,17 @@ fn multipart_fields_become_a_form_and_files_are_named() {
 }
 
 #[test]
+fn a_field_of_multipart_is_read_in_one_charset() {
+    let body = b"--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n\xE9\r\n\
+        --x\r\nContent-Disposition: form-data; name=\"b\"\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\xC3\xA9\r\n--x--\r\n";
+    let request = request("POST", "/", "multipart/form-data; boundary=x", body.as_slice());
+    let latin = ReceiveRules { charset: "iso-8859-1".to_owned(), ..ReceiveRules::default() };
+    assert_eq!(root(&request, &latin)["form"], json!({"a": "é", "b": "é"}));
+    let unnamed = decode(&request, &ReceiveRules::default()).unwrap();
+    assert!(unnamed.is_lossy());
+}
+
+#[test]
 fn a_body_that_is_not_what_it_says_is_a_fault_without_its_words() {
     for (content_type, body, part) in [
         ("application/json", "rahasia", "no JSON: no value at byte 0"),
@@ -242,7 +253,7 @@ proptest! {
     ) {
         let _ = json::parse(json.as_bytes(), 64);
         let _ = xml::parse(&xml, 64);
-        let _ = multipart::parse("multipart/form-data; boundary=x", multipart.into());
+        let _ = multipart::parse("multipart/form-data; boundary=x", multipart.into(), Charset::UTF_8);
     }
 
     #[test]

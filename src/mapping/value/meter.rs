@@ -37,15 +37,12 @@ pub(in crate::mapping) fn metered<T>(run: impl FnOnce() -> T) -> Result<T, Overr
 
 /// Pays for `bytes`; false when they are not left, and then nothing is.
 pub(in crate::mapping) fn spend(bytes: usize) -> bool {
-    match LEFT.get().checked_sub(bytes) {
-        Some(left) => {
-            LEFT.set(left);
-            true
-        }
-        None => {
-            stop();
-            false
-        }
+    if let Some(left) = LEFT.get().checked_sub(bytes) {
+        LEFT.set(left);
+        true
+    } else {
+        stop();
+        false
     }
 }
 

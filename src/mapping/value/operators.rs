@@ -99,7 +99,7 @@ impl std::ops::Div for Value {
         if let (Val::TStr(text) | Val::BStr(text), Val::TStr(separator) | Val::BStr(separator)) = (&self.0, &right.0) {
             let pieces = match &separator[..] {
                 [] => text.len(),
-                [byte] => text.iter().filter(|candidate| *candidate == byte).count() + 1,
+                [byte] => text.split(|candidate| candidate == byte).count(),
                 longer => text.len() / longer.len() + 1,
             };
             charge(pieces * (STEP + size_of::<Bytes>()))?;
