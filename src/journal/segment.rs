@@ -20,6 +20,9 @@ use super::{folder, frame::BLOCK};
 
 /// How far zeros are written ahead of the records.
 const AHEAD: u64 = 1 << 20;
+/// The disk's room is taken in such steps. A whole segment at once would go on taking receipts for a long time after
+/// the disk has filled up, while everything else on it fails already.
+const STEP: u64 = 2 << 20;
 
 /// A segment open for writing.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Segment {
     end: u64,
     /// Everything from `end` to here was overwritten with zeros.
     zeroed: u64,
+    /// The disk has room set aside up to here.
+    reserved: u64,
     size: u64,
     #[cfg(test)]
     broken: bool,
@@ -39,11 +44,12 @@ impl Segment {
     /// Makes the file, with mode 0600, and returns when it is durable. `size` is what it may grow to, in bytes.
     pub fn create(path: &Path, head: &[u8; BLOCK], size: u64) -> io::Result<Self> {
         let file = folder::create(path)?;
-        let segment = Self {
+        let mut segment = Self {
             file,
             path: path.to_owned(),
             end: BLOCK as u64,
             zeroed: BLOCK as u64,
+            reserved: 0,
             size,
             #[cfg(test)]
             broken: false,
@@ -56,15 +62,25 @@ impl Segment {
         prepared.map(|()| segment)
     }
 
-    fn prepare(&self, head: &[u8; BLOCK]) -> io::Result<()> {
-        match fallocate(&self.file, FallocateFlags::empty(), 0, self.size) {
-            // Without preallocation syncs are slower and a full disk shows at an append, not here.
-            Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => {}
-            Err(error) => return Err(error.into()),
-        }
+    fn prepare(&mut self, head: &[u8; BLOCK]) -> io::Result<()> {
+        self.reserve(BLOCK as u64)?;
         self.file.write_all_at(head, 0)?;
         self.file.sync_all()?;
         folder::sync_folder(folder::folder_of(&self.path))
+    }
+
+    /// Sets room aside up to a place at least: then a sync need not change the file's size, and a full disk shows before
+    /// anything is written.
+    fn reserve(&mut self, place: u64) -> io::Result<()> {
+        while self.reserved < place.min(self.size) {
+            let step = STEP.min(self.size - self.reserved);
+            match fallocate(&self.file, FallocateFlags::empty(), self.reserved, step) {
+                // Without preallocation syncs are slower and a full disk shows at the write.
+                Ok(()) | Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.reserved += step,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     /// Bytes before `end` are durable.
@@ -85,9 +101,12 @@ impl Segment {
     /// not write and call the next sync a success.
     pub fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         let end = self.end + bytes.len() as u64;
+        let ahead = AHEAD.min(self.size.saturating_sub(end));
+        if end > self.zeroed {
+            self.reserve(end + ahead)?;
+        }
         self.file.write_all_at(bytes, self.end)?;
         if end > self.zeroed {
-            let ahead = AHEAD.min(self.size.saturating_sub(end));
             self.file.write_all_at(&ZEROS[..ahead as usize], end)?;
             self.zeroed = end + ahead;
         }
