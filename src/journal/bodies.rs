@@ -90,19 +90,21 @@ pub(super) fn write_file(path: &Path, parts: &[&[u8]]) -> io::Result<u64> {
 
 /// The body of a record; None when its file is gone or damaged. Blocking.
 pub(super) fn read(shared: &Shared, record: &Frame) -> Result<Option<Bytes>, ScanError> {
-    let open = |path: PathBuf| Scan::open(&path, &shared.master, BLOCK as u64);
-    let scan = match open(shared.folder.body(&record.id, record.body)) {
-        Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {
-            open(shared.folder.new_body(&record.id, record.body))
+    let name = shared.folder.body(&record.id, record.body);
+    // It may get its final name between two looks: the third one finds it then.
+    let mut scan = None;
+    for path in [&name, &shared.folder.new_body(&record.id, record.body), &name] {
+        match Scan::open(path, &shared.master, BLOCK as u64) {
+            Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(ScanError::NoHead) => return Ok(None),
+            Err(error) => return Err(error),
+            Ok(found) => {
+                scan = Some(found);
+                break;
+            }
         }
-        scan => scan,
-    };
-    let mut scan = match scan {
-        Ok(scan) => scan,
-        Err(ScanError::NoHead) => return Ok(None),
-        Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(error),
-    };
+    }
+    let Some(mut scan) = scan else { return Ok(None) };
     let length = scan.file_length()?;
     let Found::Record { frame, .. } = scan.next(length)? else { return Ok(None) };
     let (key, payload) = scan.payload();

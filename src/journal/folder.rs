@@ -146,8 +146,9 @@ pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
 
 /// Refuses what others could read.
 pub(super) fn refuse_wide_mode(path: &Path, wanted: &str) -> Result<(), JournalError> {
+    // The six low bits are what the group and others may do.
     let mode = fs::metadata(path).map_err(|error| unusable(path, &error))?.permissions().mode() & 0o7777;
-    if mode & 0o077 == 0 {
+    if mode.trailing_zeros() >= 6 {
         return Ok(());
     }
     let path = path.display();

@@ -125,7 +125,7 @@ async fn what_is_not_settled_is_read_again_after_a_restart() {
     assert_eq!(journal.stats().backlog, 6);
     append_all(&journal, 11..=12).await;
     assert_eq!(sequences(&rest(&journal, &mut tail).await), (5..=12).collect::<Vec<_>>());
-    drop(journal);
+    drop((journal, tail));
 
     let (journal, tail) = place.open();
     journal.settled(99);

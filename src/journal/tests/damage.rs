@@ -175,3 +175,26 @@ fn a_lost_checkpoint_repeats_and_loses_nothing() {
     fs::remove_file(image.place.path().join("checkpoint")).expect("gone");
     assert_eq!(image.with(&image.bytes), (1..=10).collect::<Vec<_>>());
 }
+
+#[test]
+fn g2_what_a_killed_process_leaves_has_every_receipt_that_was_accepted() {
+    let (place, killed) = (Place::new(), Place::new());
+    run(async {
+        let (journal, _tail) = place.open();
+        append_all(&journal, 1..=6).await;
+        // Nobody says goodbye to these files: the segment is preallocated, with zeros behind its last record.
+        for folder in ["journal", "journal/bodies", "journal/quarantine"] {
+            std::os::unix::fs::DirBuilderExt::mode(&mut fs::DirBuilder::new(), 0o700)
+                .create(killed.0.path().join(folder))
+                .expect("made");
+            for file in files(&place.0.path().join(folder)) {
+                let copy = killed.0.path().join(folder).join(file.file_name().expect("a name"));
+                fs::copy(&file, copy).expect("copied");
+            }
+        }
+        assert!(fs::metadata(&killed.segments()[0]).expect("there").len() > 100 << 10);
+        let (journal, mut tail) = killed.open();
+        append_all(&journal, 7..=8).await;
+        assert_eq!(numbers(&rest(&journal, &mut tail).await), (1..=8).collect::<Vec<_>>());
+    });
+}
