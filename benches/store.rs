@@ -14,8 +14,8 @@ use loket::{
     complaint::{Event, EventKind, Sensitivity, TrackingId},
     receipt::{ChannelId, ReceiptId},
     store::{
-        ClaimKey, ComplaintRecord, OutboxEntry, OutboxKind, QueuedEvent, SenderKey, SenderState, Settled, Store, StoreLimits,
-        Transition, VaultEntry, embedded::EmbeddedStore,
+        ClaimKey, ComplaintRecord, OutboxEntry, OutboxKind, QueuedEvent, SenderKey, SenderState, Settled, Store,
+        StoreLimits, Transition, VaultEntry, embedded::EmbeddedStore,
     },
 };
 use uuid::Uuid;
@@ -48,10 +48,13 @@ struct Maker {
 impl Maker {
     fn transition(&self, number: u64, answered: bool) -> Transition {
         let id = Uuid::from_bytes(key(number));
-        let receipt = ReceiptId(uuid::Builder::from_unix_timestamp_millis(
-            self.now.as_millisecond() as u64,
-            key(number).first_chunk::<10>().expect("sixteen bytes"),
-        ).into_uuid());
+        let receipt = ReceiptId(
+            uuid::Builder::from_unix_timestamp_millis(
+                self.now.as_millisecond() as u64,
+                key(number).first_chunk::<10>().expect("sixteen bytes"),
+            )
+            .into_uuid(),
+        );
         let event_id = format!("{:064x}", mixed(number));
         let document = serde_json::json!({ "complaint_id": id, "description": self.words });
         let time = self.now.to_string();
@@ -64,7 +67,8 @@ impl Maker {
             channel: self.channel.clone(),
             reporter_ref: reporter_ref.clone(),
             complaint_id: Some(id),
-            text: "Laporan Anda diterima dengan nomor E3S-3E2-8JE. Balas STATUS E3S3E28JE untuk melihat tindak lanjut.".to_owned(),
+            text: "Laporan Anda diterima dengan nomor E3S-3E2-8JE. Balas STATUS E3S3E28JE untuk melihat tindak lanjut."
+                .to_owned(),
             language: "id".to_owned(),
             attempts: 0,
             due: self.now,
@@ -150,11 +154,13 @@ fn resources() -> (u64, f64) {
 fn size_of(folder: &Path) -> u64 {
     use std::os::unix::fs::MetadataExt;
     let files = fs::read_dir(folder).into_iter().flatten().flatten();
-    files.map(|file| match file.metadata() {
-        Ok(metadata) if metadata.is_dir() => size_of(&file.path()),
-        Ok(metadata) => metadata.blocks() * 512,
-        Err(_) => 0,
-    }).sum()
+    files
+        .map(|file| match file.metadata() {
+            Ok(metadata) if metadata.is_dir() => size_of(&file.path()),
+            Ok(metadata) => metadata.blocks() * 512,
+            Err(_) => 0,
+        })
+        .sum()
 }
 
 async fn open(folder: &Path) -> EmbeddedStore {
@@ -197,13 +203,18 @@ async fn main() {
         now: "2026-03-01T08:00:00Z".parse().expect("a time"),
         words: "Jalan di depan pasar berlubang dan sudah dua minggu tergenang air. ".repeat(24),
     };
-    let folder = tempfile::tempdir_in(std::env::var_os("TARGET").map_or_else(std::env::temp_dir, Into::into)).expect("a folder");
+    let folder =
+        tempfile::tempdir_in(std::env::var_os("TARGET").map_or_else(std::env::temp_dir, Into::into)).expect("a folder");
     let store = open(folder.path()).await;
     let empty = measure(&store, &maker, 0, "empty").await;
 
     let begin = Instant::now();
     settle(&store, &maker, MEASURED..MEASURED + entries, false).await;
-    println!("filled with {entries} in {:.0} s, {} MiB on disk", begin.elapsed().as_secs_f64(), size_of(folder.path()) >> 20);
+    println!(
+        "filled with {entries} in {:.0} s, {} MiB on disk",
+        begin.elapsed().as_secs_f64(),
+        size_of(folder.path()) >> 20
+    );
     drop(store);
 
     let store = open(folder.path()).await;

@@ -144,7 +144,14 @@ mod tests {
     impl Default for Case {
         fn default() -> Self {
             let said = said("sms.ack");
-            Self { said, cause: "event-1", replyable: true, acknowledge: true, can_send: true, sender: Sender::default() }
+            Self {
+                said,
+                cause: "event-1",
+                replyable: true,
+                acknowledge: true,
+                can_send: true,
+                sender: Sender::default(),
+            }
         }
     }
 

@@ -149,10 +149,7 @@ enum QueueCommand {
         json: bool,
     },
     /// Put dead letters back: those named, or all
-    Requeue {
-        queue: String,
-        delivery_ids: Vec<String>,
-    },
+    Requeue { queue: String, delivery_ids: Vec<String> },
 }
 
 #[derive(Debug, Subcommand)]

@@ -307,7 +307,11 @@ impl Config {
         if let Some(text) = environment("LOKET_LISTEN") {
             match text.parse() {
                 Ok(listen) => self.listen = listen,
-                Err(_) => mistakes.add("listen", format!("LOKET_LISTEN is `{text}`"), "write an address and a port, like 127.0.0.1:8080"),
+                Err(_) => mistakes.add(
+                    "listen",
+                    format!("LOKET_LISTEN is `{text}`"),
+                    "write an address and a port, like 127.0.0.1:8080",
+                ),
             }
         }
         let text = |name: &str, value: &mut String| {
@@ -323,7 +327,8 @@ impl Config {
                 *value = PathBuf::from(text);
             }
         }
-        let secrets = [("LOKET_API_TOKEN", &mut self.api_token), ("LOKET_CONSOLE_PASSWORD", &mut self.console_password)];
+        let secrets =
+            [("LOKET_API_TOKEN", &mut self.api_token), ("LOKET_CONSOLE_PASSWORD", &mut self.console_password)];
         for (name, value) in secrets {
             if environment(name).is_some() {
                 *value = Some(SecretRef::Env(name.to_owned()));
@@ -364,7 +369,11 @@ impl Config {
         for (section, value) in more {
             match scope(&section.scope) {
                 Some(scope) => tokens.extend(value.map(|value| Token { scopes: vec![scope], value })),
-                None => mistakes.add("scope", format!("scope `{}` is not known", section.scope), "core, operator, or queue:<name>"),
+                None => mistakes.add(
+                    "scope",
+                    format!("scope `{}` is not known", section.scope),
+                    "core, operator, or queue:<name>",
+                ),
             }
         }
         let journal_key = key.and_then(|key| journal_key(&key, &mut mistakes));
@@ -390,7 +399,11 @@ impl Config {
             mistakes.add("public_url", format!("public_url is `{}`", self.public_url), hint);
         }
         if self.store != "embedded" {
-            mistakes.add("store", format!("store `{}` is not known to this version", redacted_url(&self.store)), "embedded");
+            mistakes.add(
+                "store",
+                format!("store `{}` is not known to this version", redacted_url(&self.store)),
+                "embedded",
+            );
         }
         if self.retention.claims < RetentionSection::default().claims {
             mistakes.add("claims", format!("claims are kept for {}", self.retention.claims), "30 days or longer");
@@ -421,7 +434,11 @@ fn journal_key(text: &SecretString, mistakes: &mut Mistakes) -> Option<SecretSli
     use base64::Engine as _;
     let bytes = base64::engine::general_purpose::STANDARD.decode(text.expose_secret()).ok();
     let Some(bytes) = bytes.filter(|bytes| bytes.len() == 32) else {
-        mistakes.add("key", "the journal's key is not 32 bytes in base64".to_owned(), "make one with: openssl rand -base64 32");
+        mistakes.add(
+            "key",
+            "the journal's key is not 32 bytes in base64".to_owned(),
+            "make one with: openssl rand -base64 32",
+        );
         return None;
     };
     Some(bytes.into())

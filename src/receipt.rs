@@ -180,7 +180,9 @@ impl Origin {
         sha256.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, payload).as_ref());
         let declared = receipt.request.header("content-type").and_then(|value| value.split(';').next()).map(str::trim);
         let media_type = match declared {
-            Some(media_type) if !receipt.request.body.is_empty() && media_type.contains('/') => media_type.to_ascii_lowercase(),
+            Some(media_type) if !receipt.request.body.is_empty() && media_type.contains('/') => {
+                media_type.to_ascii_lowercase()
+            }
             _ if receipt.request.body.is_empty() => "application/x-www-form-urlencoded".to_owned(),
             _ => "application/octet-stream".to_owned(),
         };

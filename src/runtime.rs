@@ -1,10 +1,6 @@
 //! A running gateway: opens everything in the right order, wires it, and stops it in the reverse order.
 
-use std::{
-    net::SocketAddr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use ring::hmac;
@@ -17,7 +13,12 @@ use tokio::{
 
 use crate::{
     agencies::Agencies,
-    channel::{ChannelFacts, ChannelSet, Slot, folders::Folders, open::Defaults, reload::{self, Loader}},
+    channel::{
+        ChannelFacts, ChannelSet, Slot,
+        folders::Folders,
+        open::Defaults,
+        reload::{self, Loader},
+    },
     clock, config,
     config::Resolved,
     diagnostic::Diagnostic,
@@ -264,7 +265,9 @@ async fn sweep(journal: Journal, mut stop: watch::Receiver<bool>) {
         let journal = journal.clone();
         let swept = tokio::task::spawn_blocking(move || journal.expire(clock::now())).await;
         match swept {
-            Ok(Ok(segments)) if segments > 0 => tracing::info!(segments, "raw receipts past their retention are deleted"),
+            Ok(Ok(segments)) if segments > 0 => {
+                tracing::info!(segments, "raw receipts past their retention are deleted")
+            }
             Ok(Err(error)) => tracing::warn!(%error, "old receipts cannot be deleted"),
             _ => {}
         }

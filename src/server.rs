@@ -2,7 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, extract::DefaultBodyLimit, routing::{any, get, post}};
+use axum::{
+    Router,
+    extract::DefaultBodyLimit,
+    routing::{any, get, post},
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::{conn::auto, graceful::GracefulShutdown},
@@ -15,15 +19,8 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use crate::{
-    channel::ChannelSet,
-    config::Resolved,
-    gateway::Gateway,
-    journal::Journal,
-    pipeline::Rules,
-    signature::replay::Nonces,
-    store::Store,
-    telemetry::Metrics,
-    vault::Vault,
+    channel::ChannelSet, config::Resolved, gateway::Gateway, journal::Journal, pipeline::Rules,
+    signature::replay::Nonces, store::Store, telemetry::Metrics, vault::Vault,
 };
 
 mod authority;

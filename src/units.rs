@@ -49,7 +49,8 @@ impl FromStr for Span {
     type Err = BadUnit;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || BadUnit(format!("`{text}` is no duration: write a whole number and ms, s, m, h or d, like \"300s\""));
+        let bad =
+            || BadUnit(format!("`{text}` is no duration: write a whole number and ms, s, m, h or d, like \"300s\""));
         let (number, unit) = number_and_unit(text).ok_or_else(bad)?;
         let seconds = match unit {
             "ms" => return Ok(Self::from_millis(number)),
@@ -110,7 +111,9 @@ impl FromStr for Size {
     type Err = BadUnit;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bad = || BadUnit(format!("`{text}` is no size: write a whole number and B, KiB, MiB, GiB or TiB, like \"256 KiB\""));
+        let bad = || {
+            BadUnit(format!("`{text}` is no size: write a whole number and B, KiB, MiB, GiB or TiB, like \"256 KiB\""))
+        };
         let (number, unit) = number_and_unit(text).ok_or_else(bad)?;
         let shift = match unit {
             "B" => 0,

@@ -56,7 +56,9 @@ fn list(json: bool) -> Result<(), Ending> {
         };
         let url = format!("{}/in/{id}", resolved.config.public_url);
         if json {
-            output::json(&json!({ "id": id, "state": state, "manifest": manifest, "title": title, "url": url, "reasons": reasons(slot) }))?;
+            output::json(
+                &json!({ "id": id, "state": state, "manifest": manifest, "title": title, "url": url, "reasons": reasons(slot) }),
+            )?;
         } else {
             output::line(&format!("{id:<20} {state:<9} {manifest:<20} {url}"));
         }
@@ -147,7 +149,9 @@ fn report(name: &str, checked: &Checked, json: bool) -> Result<bool, Ending> {
             json!({ "sender": proves.sender, "content": proves.content, "freshness": proves.freshness, "url": url })
         });
         let samples = checked.rehearsals.len();
-        output::json(&json!({ "manifest": name, "ok": !is_bad, "proves": proves, "samples": samples, "not_proven": unproven, "mistakes": mistakes }))?;
+        output::json(
+            &json!({ "manifest": name, "ok": !is_bad, "proves": proves, "samples": samples, "not_proven": unproven, "mistakes": mistakes }),
+        )?;
         return Ok(is_bad);
     }
     output::diagnostics(&checked.mistakes, false);
@@ -167,7 +171,8 @@ fn report(name: &str, checked: &Checked, json: bool) -> Result<bool, Ending> {
 /// The changes that the scheme does not notice, each once.
 fn unproven(checked: &Checked) -> Vec<&str> {
     let refusals = checked.rehearsals.iter().flat_map(|rehearsal| &rehearsal.refusals);
-    let mut accepted: Vec<_> = refusals.filter(|derived| !derived.was_refused).map(|derived| derived.change.as_str()).collect();
+    let mut accepted: Vec<_> =
+        refusals.filter(|derived| !derived.was_refused).map(|derived| derived.change.as_str()).collect();
     accepted.sort_unstable();
     accepted.dedup();
     accepted
@@ -190,7 +195,9 @@ fn channel_or_manifest(name: &str) -> Result<Arc<Channel>, Ending> {
         }
     };
     if !path.is_file() {
-        return Err(Ending::Misused(format!("`{name}` is no channel, no manifest and no file: `loket channel list` shows the channels")));
+        return Err(Ending::Misused(format!(
+            "`{name}` is no channel, no manifest and no file: `loket channel list` shows the channels"
+        )));
     }
     let file = manifest_files(&path)?.into_iter().next().context("the manifest's name must end in .toml")?;
     let checked = rehearse(&file);
@@ -198,7 +205,8 @@ fn channel_or_manifest(name: &str) -> Result<Arc<Channel>, Ending> {
         output::diagnostics(&checked.mistakes, false);
         return Err(Ending::Failed);
     };
-    let channel = attempt::stand_in(&provider, "https://loket.example").map_err(|reason| Ending::Error(anyhow::anyhow!(reason)))?;
+    let channel = attempt::stand_in(&provider, "https://loket.example")
+        .map_err(|reason| Ending::Error(anyhow::anyhow!(reason)))?;
     Ok(Arc::new(channel))
 }
 

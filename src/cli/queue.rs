@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{Ending, QueueCommand, client::{Gateway, segment}, output};
+use super::{
+    Ending, QueueCommand,
+    client::{Gateway, segment},
+    output,
+};
 
 pub fn run(command: QueueCommand) -> Result<(), Ending> {
     let gateway = Gateway::connect()?;
@@ -33,7 +37,13 @@ fn items(list: &Value) -> &[Value] {
 fn row(queue: &Value) -> String {
     let cell = |key: &str| queue[key].as_u64().unwrap_or_default();
     let name = queue["name"].as_str().unwrap_or_default();
-    format!("{name:<24} {:>9} {:>9} {:>6} {:>8} s", cell("depth"), cell("in_flight"), cell("dead"), cell("oldest_seconds"))
+    format!(
+        "{name:<24} {:>9} {:>9} {:>6} {:>8} s",
+        cell("depth"),
+        cell("in_flight"),
+        cell("dead"),
+        cell("oldest_seconds")
+    )
 }
 
 fn heading() {
@@ -54,7 +64,8 @@ fn list(gateway: &Gateway, json: bool) -> Result<(), Ending> {
 fn stats(gateway: &Gateway, name: &str, json: bool) -> Result<(), Ending> {
     let answer = gateway.get("/v1/queues")?;
     let queue = items(&answer["queues"]).iter().find(|queue| queue["name"] == name);
-    let queue = queue.ok_or_else(|| Ending::Error(anyhow::anyhow!("no queue `{name}`: `loket queue list` shows those that are")))?;
+    let queue = queue
+        .ok_or_else(|| Ending::Error(anyhow::anyhow!("no queue `{name}`: `loket queue list` shows those that are")))?;
     if json {
         return Ok(output::json(queue)?);
     }
@@ -102,7 +113,13 @@ fn dead(gateway: &Gateway, queue: &str, json: bool) -> Result<(), Ending> {
             continue;
         }
         let text = |key: &str| letter[key].as_str().unwrap_or_default();
-        output::line(&format!("{}  {}  {} attempts  {}", text("dead_at"), text("delivery_id"), letter["attempts"], text("reason")));
+        output::line(&format!(
+            "{}  {}  {} attempts  {}",
+            text("dead_at"),
+            text("delivery_id"),
+            letter["attempts"],
+            text("reason")
+        ));
     }
     Ok(())
 }

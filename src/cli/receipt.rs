@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{Ending, ReceiptCommand, client::{Gateway, segment}, output};
+use super::{
+    Ending, ReceiptCommand,
+    client::{Gateway, segment},
+    output,
+};
 
 pub fn run(command: ReceiptCommand) -> Result<(), Ending> {
     let gateway = Gateway::connect()?;
@@ -25,7 +29,13 @@ fn list(gateway: &Gateway, json: bool) -> Result<(), Ending> {
             continue;
         }
         let text = |key: &str| receipt[key].as_str().unwrap_or_default();
-        output::line(&format!("{}  {}  {:<20} {}", text("receipt_id"), text("received_at"), text("channel"), text("reason")));
+        output::line(&format!(
+            "{}  {}  {:<20} {}",
+            text("receipt_id"),
+            text("received_at"),
+            text("channel"),
+            text("reason")
+        ));
     }
     if receipts.is_empty() && !json {
         output::line("the quarantine is empty");
@@ -67,7 +77,10 @@ fn show(gateway: &Gateway, id: &str, json: bool) -> Result<(), Ending> {
 
 fn replay(gateway: &Gateway, mut ids: Vec<String>) -> Result<(), Ending> {
     if ids.is_empty() {
-        ids = quarantine(gateway)?.iter().filter_map(|receipt| receipt["receipt_id"].as_str().map(str::to_owned)).collect();
+        ids = quarantine(gateway)?
+            .iter()
+            .filter_map(|receipt| receipt["receipt_id"].as_str().map(str::to_owned))
+            .collect();
     }
     for id in &ids {
         gateway.post(&format!("/v1/receipts/{}/replay", segment(id)), &json!({}))?;

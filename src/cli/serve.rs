@@ -1,7 +1,10 @@
 //! `loket serve`.
 
 use anyhow::Context as _;
-use tokio::{net::TcpListener, signal::unix::{SignalKind, signal}};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+};
 
 use super::{Ending, client::configuration, output};
 use crate::{

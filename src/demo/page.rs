@@ -43,7 +43,8 @@ pub fn router(provider: Arc<Provider>, app: Arc<App>) -> Router {
 
 /// A citizen presses send. Works without JavaScript too: the answer leads back to the page.
 async fn phone(State(world): State<World>, Form(typed): Form<Typed>) -> Response {
-    let is_number = typed.phone.len() <= 20 && typed.phone.chars().all(|letter| letter.is_ascii_digit() || letter == '+');
+    let is_number =
+        typed.phone.len() <= 20 && typed.phone.chars().all(|letter| letter.is_ascii_digit() || letter == '+');
     let text: String = typed.text.chars().take(LONGEST).collect();
     if !is_number || text.trim().is_empty() {
         return (StatusCode::BAD_REQUEST, "write a number and a text").into_response();

@@ -14,12 +14,7 @@ use ring::hmac;
 use tokio::sync::Notify;
 
 use super::{ACCOUNT, CHANNEL, KEY, NUMBER};
-use crate::{
-    adapter::webhook::send::Outgoing,
-    clock,
-    complaint::hex,
-    http::Http,
-};
+use crate::{adapter::webhook::send::Outgoing, clock, complaint::hex, http::Http};
 
 /// Most messages that are remembered for the page.
 const MOST_MESSAGES: usize = 1000;
@@ -101,7 +96,8 @@ impl Provider {
         let looking = async {
             loop {
                 let answered = self.answered.notified();
-                let found = self.bubbles().into_iter().rev().find(|bubble| bubble.phone == phone && !bubble.is_from_citizen);
+                let found =
+                    self.bubbles().into_iter().rev().find(|bubble| bubble.phone == phone && !bubble.is_from_citizen);
                 if let Some(bubble) = found {
                     return bubble.text;
                 }
@@ -122,7 +118,8 @@ impl Provider {
             context.update(value.as_bytes());
         }
         let signature = STANDARD.encode(context.sign());
-        let body = fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect::<Vec<_>>().join("&");
+        let body =
+            fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect::<Vec<_>>().join("&");
         let headers = vec![
             ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()),
             ("x-twilio-signature".to_owned(), signature),

@@ -126,7 +126,8 @@ impl Applier {
                     if !reports.is_empty() {
                         batch.reports.push((id, reports));
                     }
-                    let pending = messages.into_iter().map(|message| Pending { ticket, channel: channel.clone(), message });
+                    let pending =
+                        messages.into_iter().map(|message| Pending { ticket, channel: channel.clone(), message });
                     batch.messages.extend(pending);
                 }
             }
@@ -181,18 +182,21 @@ impl Applier {
             let memory = memories.get_mut(&message.sender).expect("the memory of every sender was read");
             steps.push(self.pipeline.message(message.clone(), channel, memory, now).await?);
         }
-        let (transitions, outcomes): (Vec<_>, Vec<_>) =
-            steps.into_iter().map(|Step { transition, outcome }| {
+        let (transitions, outcomes): (Vec<_>, Vec<_>) = steps
+            .into_iter()
+            .map(|Step { transition, outcome }| {
                 let answers = !transition.outbox.is_empty();
                 (transition, (outcome, answers))
-            }).unzip();
+            })
+            .unzip();
         let settled = self.pipeline.store.settle(transitions).await?;
         Ok(settled.into_iter().zip(outcomes).map(|(settled, (outcome, answers))| (settled, outcome, answers)).collect())
     }
 
     async fn memories(&self, pending: &[Pending]) -> Result<HashMap<SenderKey, Memory>, StoreError> {
         let mut seen = HashSet::with_capacity(pending.len());
-        let keys: Vec<_> = pending.iter().map(|pending| pending.message.sender).filter(|key| seen.insert(*key)).collect();
+        let keys: Vec<_> =
+            pending.iter().map(|pending| pending.message.sender).filter(|key| seen.insert(*key)).collect();
         let found = self.pipeline.store.senders(&keys).await?;
         let memories = keys.into_iter().zip(found).map(|(key, found)| {
             let sender = Sender::decode(&found.state.value).unwrap_or_else(|error| {
@@ -273,8 +277,10 @@ impl Applier {
         for report in reports {
             let now = clock::now();
             let store = &self.pipeline.store;
-            self.until_it_works(stop, || store.delivery_report(channel, &report.id, report.status, report.error.as_deref(), now))
-                .await?;
+            self.until_it_works(stop, || {
+                store.delivery_report(channel, &report.id, report.status, report.error.as_deref(), now)
+            })
+            .await?;
         }
         Ok(())
     }
@@ -336,7 +342,11 @@ impl Applier {
     }
 
     /// Repeats until the store has done it, or the gateway stops.
-    async fn until_it_works<T, F>(&self, stop: &mut watch::Receiver<bool>, mut work: impl FnMut() -> F) -> Result<T, Stopped>
+    async fn until_it_works<T, F>(
+        &self,
+        stop: &mut watch::Receiver<bool>,
+        mut work: impl FnMut() -> F,
+    ) -> Result<T, Stopped>
     where
         F: Future<Output = Result<T, StoreError>>,
     {

@@ -48,7 +48,13 @@ pub struct Read {
 /// What reading came to.
 #[derive(Debug)]
 pub enum Outcome {
-    Messages { channel: Arc<Channel>, messages: Vec<Normalised>, reports: Vec<DeliveryReport>, faults: Vec<String>, ignored: u32 },
+    Messages {
+        channel: Arc<Channel>,
+        messages: Vec<Normalised>,
+        reports: Vec<DeliveryReport>,
+        faults: Vec<String>,
+        ignored: u32,
+    },
     /// Nothing of it could be read now.
     Unread { reason: String },
 }
@@ -105,7 +111,12 @@ impl Reader {
         }
     }
 
-    async fn read(&self, receipts: Vec<Journalled>, channels: &ChannelSet, slow: &mut BTreeSet<ChannelId>) -> Vec<Read> {
+    async fn read(
+        &self,
+        receipts: Vec<Journalled>,
+        channels: &ChannelSet,
+        slow: &mut BTreeSet<ChannelId>,
+    ) -> Vec<Read> {
         let mut read: Vec<Read> = Vec::with_capacity(receipts.len());
         let mut waiting = VecDeque::with_capacity(receipts.len());
         if self.left_behind.load(Ordering::Relaxed) == 0 {
@@ -252,8 +263,10 @@ impl Work {
 /// Parsed and normalised.
 fn read_one(journalled: Journalled, channel: Arc<Channel>) -> Read {
     let ticket = journalled.ticket();
-    let Parsed { origin, messages, reports, faults, ignored, .. } = channel.engine.parse(journalled, &channel.surroundings());
-    let messages = messages.into_iter().map(|(place, message)| normalise(&origin, place, message, &channel.facts)).collect();
+    let Parsed { origin, messages, reports, faults, ignored, .. } =
+        channel.engine.parse(journalled, &channel.surroundings());
+    let messages =
+        messages.into_iter().map(|(place, message)| normalise(&origin, place, message, &channel.facts)).collect();
     let faults = faults.into_iter().map(|fault| fault.to_string()).collect();
     let id = channel.facts.id.clone();
     Read { ticket, channel: id, outcome: Outcome::Messages { channel, messages, reports, faults, ignored } }

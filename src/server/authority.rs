@@ -49,7 +49,8 @@ impl FromRequestParts<Arc<App>> for Authority {
 
     async fn from_request_parts(parts: &mut Parts, app: &Arc<App>) -> Result<Self, Problem> {
         let given = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
-        let given = given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
+        let given =
+            given.and_then(|value| value.split_once(' ')).filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"));
         // Hashes have one length and tell nothing of the token: the comparison takes the same time for each.
         let hash = |text: &str| digest::digest(&digest::SHA256, text.as_bytes());
         let given = given.map(|(_, token)| hash(token.trim()));

@@ -21,7 +21,15 @@ use crate::{
 
 /// How a case can stand; citizens read the label that the locales have for it.
 const STATUSES: [&str; 9] = [
-    "received", "verifying", "info_requested", "forwarded", "in_progress", "answered", "closed", "rejected", "withdrawn",
+    "received",
+    "verifying",
+    "info_requested",
+    "forwarded",
+    "in_progress",
+    "answered",
+    "closed",
+    "rejected",
+    "withdrawn",
 ];
 /// Most characters of one answer.
 const LONGEST_TEXT: usize = 4096;
@@ -116,7 +124,9 @@ pub async fn reply(
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "attachments: this channel sends text only"));
     }
     if request.idempotency_key.is_empty() || request.idempotency_key.len() > 200 {
-        return Err(Problem::bad_request("idempotency_key: write 1 to 200 bytes, the same when you repeat the request"));
+        return Err(Problem::bad_request(
+            "idempotency_key: write 1 to 200 bytes, the same when you repeat the request",
+        ));
     }
     let cause = format!("reply\n{}\n{}", record.complaint_id, request.idempotency_key);
     send(&app, &record, &cause, OutboxKind::Reply, request.text).await
@@ -130,7 +140,10 @@ async fn send(
     text: String,
 ) -> Result<(StatusCode, Json<ReplyAccepted>), Problem> {
     if !record.replyable {
-        return Err(Problem::new(StatusCode::CONFLICT, "this reporter cannot be answered: see reply.capabilities of the complaint"));
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            "this reporter cannot be answered: see reply.capabilities of the complaint",
+        ));
     }
     let now = clock::now();
     let id = hex(&digest::digest(&digest::SHA256, cause.as_bytes()).as_ref()[..16]);

@@ -1,7 +1,11 @@
 //! Intake: `/in/{channel}`. Size and time limits, the channel by URL, verification, the journal, and then, only then, the
 //! reply. An unknown channel answers exactly as a failed verification does.
 
-use std::{net::IpAddr, sync::Arc, time::{Duration, Instant}};
+use std::{
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     body::Body,
@@ -81,7 +85,8 @@ async fn take(app: &Arc<App>, channel: &Arc<Channel>, endpoint: &str, http: Http
     let whole = Instant::now();
     let remote = peer.map(|peer| remote(app, peer, &parts.headers));
     let target = parts.uri.path_and_query().map_or("/", |target| target.as_str()).to_owned();
-    let request = Request { method: parts.method.as_str().to_owned(), target, headers: raw_headers(&parts.headers), body };
+    let request =
+        Request { method: parts.method.as_str().to_owned(), target, headers: raw_headers(&parts.headers), body };
     let now = clock::now();
     if let Some(response) = handshake(channel, endpoint, &request, remote, now)? {
         return Ok(response);

@@ -53,7 +53,10 @@ impl IntoResponse for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         if error.is_transient() {
-            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "the store is away; what was accepted is safe, try again");
+            return Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the store is away; what was accepted is safe, try again",
+            );
         }
         tracing::error!(%error, "the store refuses");
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "the store refuses; the gateway's log says why")

@@ -157,7 +157,8 @@ pub async fn nack(
 ) -> Result<Json<Count>, Problem> {
     authority.queue(&queue)?;
     let request = body(request)?;
-    let reason: String = request.reason.unwrap_or_else(|| "returned by the core".to_owned()).chars().take(500).collect();
+    let reason: String =
+        request.reason.unwrap_or_else(|| "returned by the core".to_owned()).chars().take(500).collect();
     let delay = SignedDuration::from_secs(request.delay_seconds.unwrap_or(0).min(LONGEST_VISIBILITY) as i64);
     let count = app.store.nack(&queue, &request.delivery_ids, &reason, delay, clock::now()).await?;
     app.queue_bell.notify_waiters();

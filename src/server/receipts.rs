@@ -103,7 +103,8 @@ pub async fn show(
     authority.core_or_operator()?;
     let id = receipt_id(&id)?;
     let found = app.journal.find(id).await?;
-    let (receipt, verdict) = found.ok_or_else(|| Problem::not_found("no receipt has this id, or its retention has ended"))?;
+    let (receipt, verdict) =
+        found.ok_or_else(|| Problem::not_found("no receipt has this id, or its retention has ended"))?;
     proof(&app, receipt, verdict).await.map(Json)
 }
 

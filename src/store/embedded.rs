@@ -12,8 +12,8 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{
-    ComplaintRecord, DeadLetter, Delivery, OutboxEntry, QueueStats, SendOutcome, SenderKey, Settled, StatusChange, Store,
-    StoreError, StoreLimits, Transition, Versioned,
+    ComplaintRecord, DeadLetter, Delivery, OutboxEntry, QueueStats, SendOutcome, SenderKey, Settled, StatusChange,
+    Store, StoreError, StoreLimits, Transition, Versioned,
 };
 use crate::{
     complaint::TrackingId,
@@ -54,9 +54,7 @@ impl EmbeddedStore {
         let place = path.display().to_string();
         let opened = spawn_blocking(move || Supervision::open(&path, limits)).await;
         match opened {
-            Ok(Ok(supervision)) => {
-                Ok(Self { supervision: Arc::new(supervision), turn: tokio::sync::Mutex::default() })
-            }
+            Ok(Ok(supervision)) => Ok(Self { supervision: Arc::new(supervision), turn: tokio::sync::Mutex::default() }),
             Ok(Err(Failure::Disk(fjall::Error::Locked))) => Err(StoreError::Broken(format!(
                 "another process uses {place}; stop it, or give this one its own data_dir"
             ))),

@@ -81,7 +81,8 @@ async fn g5_messages_of_one_sender_are_queued_in_the_order_received() {
         assert_eq!(world.sms(&format!("SM{number}"), "+6281100000001", &text).await, 200);
     }
     let events = world.wait_for_events(40).await;
-    let numbers: Vec<_> = events.iter().map(|event| event["data"]["description"].as_str().expect("a text").to_owned()).collect();
+    let numbers: Vec<_> =
+        events.iter().map(|event| event["data"]["description"].as_str().expect("a text").to_owned()).collect();
     for (number, text) in numbers.iter().enumerate() {
         assert!(text.contains(&format!("nomor {number} ")), "{text} in place {number}");
     }
@@ -140,7 +141,10 @@ async fn an_answer_that_the_provider_refuses_for_now_is_tried_again_and_a_delive
     assert_eq!(sent[0]["Body"], sent[1]["Body"]);
     let report = [("MessageSid", "SMout2"), ("MessageStatus", "delivered")];
     assert_eq!(world.signed("sms/status", &report).await, 200);
-    until("the report is counted", async || (world.metric("loket_delivery_reports_total", "sms").await == 1).then_some(())).await;
+    until("the report is counted", async || {
+        (world.metric("loket_delivery_reports_total", "sms").await == 1).then_some(())
+    })
+    .await;
     world.finish().await;
 }
 
@@ -149,7 +153,8 @@ async fn the_core_leases_acknowledges_and_finds_the_proof_of_receipt() {
     let world = World::start().await;
     world.sms("SM1", "+6281100000001", TEXT).await;
     let event = world.wait_for_events(1).await.remove(0);
-    let (status, leased) = world.api("/v1/queues/triage/lease", json!({ "max": 10, "visibility_seconds": 60, "wait_seconds": 0 })).await;
+    let (status, leased) =
+        world.api("/v1/queues/triage/lease", json!({ "max": 10, "visibility_seconds": 60, "wait_seconds": 0 })).await;
     assert_eq!(status, 200);
     assert_eq!(leased["deliveries"][0]["event"], event);
     assert_eq!(leased["deliveries"][0]["attempt"], 1);

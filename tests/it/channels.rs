@@ -71,9 +71,14 @@ async fn at_start_a_broken_and_an_empty_secret_channel_answer_503_while_a_good_o
     world.write("config/empty", "\n");
     world.write(
         "config/channels/empty.toml",
-        &format!("manifest = \"twilio-sms\"\n[settings]\naccount_sid = \"{account}\"\nauth_token = {{ file = \"empty\" }}\n"),
+        &format!(
+            "manifest = \"twilio-sms\"\n[settings]\naccount_sid = \"{account}\"\nauth_token = {{ file = \"empty\" }}\n"
+        ),
     );
-    world.write("config/channels/broken.toml", "manifest = \"twilio-sms\"\ntitel = \"x\"\n[settings]\naccount_sid = 5\n");
+    world.write(
+        "config/channels/broken.toml",
+        "manifest = \"twilio-sms\"\ntitel = \"x\"\n[settings]\naccount_sid = 5\n",
+    );
     let world = world.serve().await;
     assert_eq!(world.sms("SM1", "+6281100000001", TEXT).await, 200);
     for path in ["/in/empty", "/in/broken"] {

@@ -53,7 +53,8 @@ fn the_schemas_are_json() {
 #[test]
 fn mistakes_in_the_configuration_name_file_line_cause_and_fix() {
     let folder = tempfile::tempdir().expect("a folder");
-    std::fs::write(folder.path().join("loket.toml"), "public_url = \"loket.example\"\nstore = \"sqlite\"\n").expect("a file");
+    std::fs::write(folder.path().join("loket.toml"), "public_url = \"loket.example\"\nstore = \"sqlite\"\n")
+        .expect("a file");
     let output = loket(&["config", "check"], &[("LOKET_CONFIG_DIR", &folder.path().display().to_string())]);
     let text = text(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");
@@ -66,7 +67,8 @@ fn mistakes_in_the_configuration_name_file_line_cause_and_fix() {
 fn try_prints_one_json_document_a_file() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("one.http");
-    let request = "GET /in/generic-get?key=k1&id=5&from=081100000001&to=1708&text=lampu+jalan+mati HTTP/1.1\r\nhost: x\r\n\r\n";
+    let request =
+        "GET /in/generic-get?key=k1&id=5&from=081100000001&to=1708&text=lampu+jalan+mati HTTP/1.1\r\nhost: x\r\n\r\n";
     std::fs::write(&file, request).expect("a file");
     let file = file.display().to_string();
     let output = loket(&["channel", "try", "generic-get", &file, "--json", "--no-verify"], &[]);

@@ -86,7 +86,8 @@ async fn ready(client: &reqwest::Client, base: &str) {
 /// Leases and acknowledges until nothing comes any more; the numbers in the order of the queue.
 async fn drain(client: &reqwest::Client, base: &str) -> Vec<usize> {
     let ask = async |path: &str, body: Value| -> Value {
-        let request = client.post(format!("{base}{path}")).bearer_auth(TOKEN).header("content-type", "application/json");
+        let request =
+            client.post(format!("{base}{path}")).bearer_auth(TOKEN).header("content-type", "application/json");
         let response = request.body(body.to_string()).send().await.expect("a reply");
         assert_eq!(response.status(), 200);
         serde_json::from_str(&response.text().await.expect("a body")).expect("JSON")
@@ -125,7 +126,10 @@ async fn g2_nothing_replied_to_is_lost_or_doubled_over_ten_kills() {
     for kill in 0..10_u64 {
         let before = next.load(Ordering::Relaxed);
         // Killed with requests in flight, at another moment each time.
-        until("messages are on their way", async || (next.load(Ordering::Relaxed) > before + 20 + 7 * kill as usize).then_some(())).await;
+        until("messages are on their way", async || {
+            (next.load(Ordering::Relaxed) > before + 20 + 7 * kill as usize).then_some(())
+        })
+        .await;
         process.kill();
         process = Process::start(&world, port);
         ready(&client, &base).await;

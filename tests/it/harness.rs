@@ -62,7 +62,10 @@ impl Provider {
         let mut sent = provider.sent.lock().expect("no test panics with the lock");
         sent.push(fields);
         let sid = format!("SMout{}", sent.len());
-        (StatusCode::from_u16(status).expect("a status"), serde_json::json!({ "sid": sid, "status": "queued" }).to_string())
+        (
+            StatusCode::from_u16(status).expect("a status"),
+            serde_json::json!({ "sid": sid, "status": "queued" }).to_string(),
+        )
     }
 
     pub fn sent(&self) -> Vec<Sent> {
@@ -152,7 +155,10 @@ impl World {
     pub fn manifest(&self, name: &str) {
         let text = std::fs::read_to_string(repository(&format!("channels/{name}.toml"))).expect("a manifest");
         let local = format!("http://127.0.0.1:{}", self.provider_port);
-        self.write(&format!("channels/{name}.toml"), &text.replace("\"https://api.twilio.com/2010", &format!("\"{local}/2010")));
+        self.write(
+            &format!("channels/{name}.toml"),
+            &text.replace("\"https://api.twilio.com/2010", &format!("\"{local}/2010")),
+        );
     }
 
     pub fn add_twilio(&self, id: &str) {
@@ -318,7 +324,18 @@ pub fn balance(metrics: &str) {
 
 /// Envelope and data are what `complaint-format` says.
 pub fn assert_valid(event: &Value) {
-    for attribute in ["specversion", "id", "source", "type", "subject", "time", "datacontenttype", "dataschema", "partitionkey", "sensitivity"] {
+    for attribute in [
+        "specversion",
+        "id",
+        "source",
+        "type",
+        "subject",
+        "time",
+        "datacontenttype",
+        "dataschema",
+        "partitionkey",
+        "sensitivity",
+    ] {
         assert!(event[attribute].is_string(), "{attribute} is missing in {event}");
     }
     let schema = match event["type"].as_str() {
@@ -327,6 +344,7 @@ pub fn assert_valid(event: &Value) {
     };
     let schema: Value = serde_json::from_str(schema).expect("a schema");
     let validator = jsonschema::validator_for(&schema).expect("a schema");
-    let errors: Vec<_> = validator.iter_errors(&event["data"]).map(|error| format!("{}: {error}", error.instance_path())).collect();
+    let errors: Vec<_> =
+        validator.iter_errors(&event["data"]).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert!(errors.is_empty(), "{errors:#?}\nin {event:#}");
 }

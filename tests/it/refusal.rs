@@ -90,7 +90,10 @@ async fn g4_a_verified_receipt_that_cannot_be_read_is_quarantined_and_comes_back
     let path = world.folder.path().join("channels/twilio-sms.toml");
     let good = std::fs::read_to_string(&path).expect("a manifest");
     // A mapping that fails on a text with the word in it, and passes its samples.
-    let broken = good.replace("text             = \".form.Body\"", "text = 'if (.form.Body | test(\"beringin\")) then error(\"x\") else .form.Body end'");
+    let broken = good.replace(
+        "text             = \".form.Body\"",
+        "text = 'if (.form.Body | test(\"beringin\")) then error(\"x\") else .form.Body end'",
+    );
     assert_ne!(good, broken);
     std::fs::write(&path, broken).expect("a file");
     let world = world.serve().await;
@@ -143,7 +146,10 @@ async fn a_token_of_one_queue_sees_no_other() {
     let event = world.wait_for_events(1).await.remove(0);
     let ask = |path: String| world.client.get(world.url(&path)).bearer_auth("other").send();
     assert_eq!(ask("/v1/queues/triage/dead".to_owned()).await.expect("a reply").status(), 403);
-    assert_eq!(ask(format!("/v1/complaints/{}", event["subject"].as_str().expect("an id"))).await.expect("a reply").status(), 404);
+    assert_eq!(
+        ask(format!("/v1/complaints/{}", event["subject"].as_str().expect("an id"))).await.expect("a reply").status(),
+        404
+    );
     assert_eq!(ask("/v1/queues".to_owned()).await.expect("a reply").text().await.expect("a body"), "{\"queues\":[]}");
     assert_eq!(ask("/v1/receipts".to_owned()).await.expect("a reply").status(), 403);
     world.finish().await;

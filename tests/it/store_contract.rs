@@ -9,8 +9,8 @@ use loket::{
     complaint::{Event, EventKind, Sensitivity, TrackingId},
     receipt::{ChannelId, ReceiptId},
     store::{
-        ClaimKey, ComplaintRecord, Delivery, OutboxEntry, OutboxKind, QueuedEvent, SenderKey, SenderState, Settled, Store,
-        StoreLimits, Transition,
+        ClaimKey, ComplaintRecord, Delivery, OutboxEntry, OutboxKind, QueuedEvent, SenderKey, SenderState, Settled,
+        Store, StoreLimits, Transition,
     },
 };
 use serde_json::json;

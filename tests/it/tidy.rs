@@ -43,7 +43,12 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
 fn arrows(text: &str) -> BTreeSet<String> {
     let code = text.split("#[cfg(test)]").next().unwrap_or_default();
     let code: String = code.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n");
-    let name = |text: &str| text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_').next().unwrap_or_default().to_owned();
+    let name = |text: &str| {
+        text.split(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
+            .next()
+            .unwrap_or_default()
+            .to_owned()
+    };
     let mut names = BTreeSet::new();
     for after in code.split("crate::").skip(1) {
         let Some(list) = after.strip_prefix('{') else {
@@ -109,7 +114,8 @@ fn the_commented_configuration_lists_every_setting_with_its_default() {
     let empty = loket::config::load(folder.path(), &nothing).expect("an empty folder is a configuration").config;
     std::fs::write(folder.path().join("loket.toml"), loket::config::COMMENTED).expect("a file");
     let commented = loket::config::load(folder.path(), &nothing).expect("the commented file is valid").config;
-    let (empty, commented) = (serde_json::to_value(empty).expect("JSON"), serde_json::to_value(commented).expect("JSON"));
+    let (empty, commented) =
+        (serde_json::to_value(empty).expect("JSON"), serde_json::to_value(commented).expect("JSON"));
     assert_eq!(empty, commented);
     let mut missing = Vec::new();
     keys(&empty, &mut missing);
@@ -138,7 +144,11 @@ fn every_manifest_has_a_sample_that_passes() {
     for entry in std::fs::read_dir(repository("channels")).expect("a folder") {
         let path = entry.expect("an entry").path();
         let text = std::fs::read_to_string(&path).expect("a file");
-        assert!(text.contains("[[sample]]") && text.contains("verify   = \"pass\"") || text.contains("verify = \"pass\""), "{}", path.display());
+        assert!(
+            text.contains("[[sample]]") && text.contains("verify   = \"pass\"") || text.contains("verify = \"pass\""),
+            "{}",
+            path.display()
+        );
     }
 }
 
@@ -146,13 +156,22 @@ fn every_manifest_has_a_sample_that_passes() {
 fn the_tree_has_one_tls_back_end_one_http_client_and_known_licences() {
     let allowed = std::fs::read_to_string(repository("deny.toml")).expect("a file");
     let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline", "--filter-platform", "x86_64-unknown-linux-gnu"])
+        .args([
+            "metadata",
+            "--format-version",
+            "1",
+            "--locked",
+            "--offline",
+            "--filter-platform",
+            "x86_64-unknown-linux-gnu",
+        ])
         .current_dir(repository(""))
         .output()
         .expect("cargo runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let metadata: Value = serde_json::from_slice(&output.stdout).expect("JSON");
-    let in_use: BTreeSet<_> = metadata["resolve"]["nodes"].as_array().expect("nodes").iter().map(|node| node["id"].to_string()).collect();
+    let in_use: BTreeSet<_> =
+        metadata["resolve"]["nodes"].as_array().expect("nodes").iter().map(|node| node["id"].to_string()).collect();
     let mut clients = 0;
     for package in metadata["packages"].as_array().expect("packages") {
         if !in_use.contains(&package["id"].to_string()) {

@@ -162,12 +162,7 @@ pub struct RetryRules {
 
 impl Default for RetryRules {
     fn default() -> Self {
-        Self {
-            on: vec![408, 429, 500, 502, 503, 504],
-            max: 8,
-            first: Span::from_secs(5),
-            cap: Span::from_secs(3600),
-        }
+        Self { on: vec![408, 429, 500, 502, 503, 504], max: 8, first: Span::from_secs(5), cap: Span::from_secs(3600) }
     }
 }
 

@@ -37,14 +37,17 @@ pub fn new(manifest: &str, id: &str, given: &[String]) -> Result<(), Ending> {
     if provider.manifest.receipts.is_some() {
         output::line(&format!("delivery reports:  {}/in/{id}/status", resolved.config.public_url));
     }
-    output::line(&format!("a running gateway takes it up within 5 seconds; `loket channel doctor {id}` tries the credentials"));
+    output::line(&format!(
+        "a running gateway takes it up within 5 seconds; `loket channel doctor {id}` tries the credentials"
+    ));
     Ok(())
 }
 
 fn channel_file(manifest: &Manifest, given: &[String]) -> Result<String, Ending> {
     let mut values = Vec::new();
     for pair in given {
-        let (name, value) = pair.split_once('=').ok_or_else(|| Ending::Misused(format!("--set {pair}: write NAME=VALUE")))?;
+        let (name, value) =
+            pair.split_once('=').ok_or_else(|| Ending::Misused(format!("--set {pair}: write NAME=VALUE")))?;
         if !manifest.settings.contains_key(name) {
             let names: Vec<_> = manifest.settings.keys().map(String::as_str).collect();
             return Err(Ending::Misused(format!("the manifest has no setting `{name}`; it has {}", names.join(", "))));
@@ -100,8 +103,12 @@ fn example(rules: &SettingRules) -> String {
 fn written(name: &str, rules: &SettingRules, value: &str) -> Result<String, Ending> {
     if rules.secret {
         return match value.split_once(':') {
-            Some((kind @ ("env" | "file"), place)) if !place.is_empty() => Ok(format!("{{ {kind} = {} }}", quoted(place))),
-            _ => Err(Ending::Misused(format!("setting `{name}` is a secret: write env:NAME or file:PATH, never the value itself"))),
+            Some((kind @ ("env" | "file"), place)) if !place.is_empty() => {
+                Ok(format!("{{ {kind} = {} }}", quoted(place)))
+            }
+            _ => Err(Ending::Misused(format!(
+                "setting `{name}` is a secret: write env:NAME or file:PATH, never the value itself"
+            ))),
         };
     }
     match rules.kind {

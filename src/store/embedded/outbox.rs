@@ -114,7 +114,13 @@ pub(super) fn add(engine: &Engine, entry: &OutboxEntry) -> Result<bool, Failure>
 }
 
 /// The keys of what waits on a channel until `to`, oldest first. Also raises the lower bound when nothing does.
-fn waiting(engine: &Engine, memory: &mut Memory, channel: &str, to: Timestamp, max: usize) -> Result<Vec<Vec<u8>>, Failure> {
+fn waiting(
+    engine: &Engine,
+    memory: &mut Memory,
+    channel: &str,
+    to: Timestamp,
+    max: usize,
+) -> Result<Vec<Vec<u8>>, Failure> {
     let from = memory.waiting_from.get(channel).copied().unwrap_or(Timestamp::MIN);
     let range = layout::under(b'w', channel, &layout::stamp(from))..layout::under(b'w', channel, &layout::stamp(to));
     if range.start >= range.end || max == 0 {

@@ -146,13 +146,7 @@ fn put_event(
     Ok(())
 }
 
-fn put_sender(
-    memory: &mut Memory,
-    changes: &mut Changes<'_>,
-    key: SenderKey,
-    before: &Versioned,
-    state: &SenderState,
-) {
+fn put_sender(memory: &mut Memory, changes: &mut Changes<'_>, key: SenderKey, before: &Versioned, state: &SenderState) {
     if let Some(old) = before.state.deadline.filter(|_| before.state.deadline != state.deadline) {
         changes.remove(Space::State, layout::deadline(old, key));
     }

@@ -173,8 +173,12 @@ pub async fn senders_are_found_by_their_deadline(store: Opened) {
             ..message(number)
         }
     };
-    let transitions =
-        vec![with_deadline(1, 0, Some(30)), with_deadline(2, 0, Some(10)), with_deadline(3, 0, None), with_deadline(4, 0, Some(20))];
+    let transitions = vec![
+        with_deadline(1, 0, Some(30)),
+        with_deadline(2, 0, Some(10)),
+        with_deadline(3, 0, None),
+        with_deadline(4, 0, Some(20)),
+    ];
     store.settle(transitions).await.expect("settled");
     let due = async |after, limit| store.due_senders(start() + seconds(after), limit).await.expect("read");
 
@@ -183,8 +187,12 @@ pub async fn senders_are_found_by_their_deadline(store: Opened) {
     assert_eq!(due(60, 2).await, vec![sender(2), sender(4)]);
 
     // One is done, another is put off, and an earlier one comes.
-    let transitions =
-        vec![with_deadline(2, 1, None), with_deadline(4, 1, Some(90)), with_deadline(5, 0, Some(5)), with_deadline(1, 1, Some(30))];
+    let transitions = vec![
+        with_deadline(2, 1, None),
+        with_deadline(4, 1, Some(90)),
+        with_deadline(5, 0, Some(5)),
+        with_deadline(1, 1, Some(30)),
+    ];
     store.settle(transitions).await.expect("settled");
 
     assert_eq!(due(60, 10).await, vec![sender(5), sender(1)]);

@@ -2,9 +2,7 @@
 
 use loket::store::{Delivery, QueueStats, QueuedEvent, Settled, StoreError, Transition};
 
-use super::{
-    LIMITS, Opened, event, ids, lease_all, message, number, numbers, seconds, settle_messages, start,
-};
+use super::{LIMITS, Opened, event, ids, lease_all, message, number, numbers, seconds, settle_messages, start};
 
 async fn lease(store: &Opened, max: usize, after: i64) -> Vec<Delivery> {
     store.lease("triage", max, seconds(60), start() + seconds(after)).await.expect("leased")
@@ -243,10 +241,11 @@ pub async fn a_priority_changes_no_order(store: Opened) {
 pub async fn nonsense_delivery_ids_change_nothing(store: Opened) {
     settle_messages(&*store, [1]).await;
     lease(&store, 1, 0).await;
-    let nonsense: Vec<String> = ["", "0", "zzzzzzzzzzzzzzzz", "ffffffffffffffff", "+000000000000000", "1-0", &"é".repeat(8)]
-        .iter()
-        .map(|id| (*id).to_owned())
-        .collect();
+    let nonsense: Vec<String> =
+        ["", "0", "zzzzzzzzzzzzzzzz", "ffffffffffffffff", "+000000000000000", "1-0", &"é".repeat(8)]
+            .iter()
+            .map(|id| (*id).to_owned())
+            .collect();
 
     assert_eq!(store.ack("triage", &nonsense, start()).await.expect("acknowledged"), 0);
     assert_eq!(store.nack("triage", &nonsense, "?", seconds(0), start()).await.expect("returned"), 0);

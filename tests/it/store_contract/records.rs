@@ -5,9 +5,7 @@ use loket::{
     store::{QueuedEvent, StatusChange, Transition, VaultEntry},
 };
 
-use super::{
-    Opened, complaint_id, days, event, ids, lease_all, message, record, seconds, sender, start, tracking_id,
-};
+use super::{Opened, complaint_id, days, event, ids, lease_all, message, record, seconds, sender, start, tracking_id};
 
 async fn settle_record(store: &Opened, number: u64) {
     store.settle(vec![Transition { record: Some(record(number)), ..message(number) }]).await.expect("settled");
