@@ -46,15 +46,16 @@ struct Maker {
 }
 
 impl Maker {
+    fn uuid7(&self, number: u64) -> Uuid {
+        let millis = self.now.as_millisecond() as u64 + number / 10;
+        let random = key(number);
+        uuid::Builder::from_unix_timestamp_millis(millis, random.first_chunk().expect("sixteen bytes")).into_uuid()
+    }
+
     fn transition(&self, number: u64, answered: bool) -> Transition {
-        let id = Uuid::from_bytes(key(number));
-        let receipt = ReceiptId(
-            uuid::Builder::from_unix_timestamp_millis(
-                self.now.as_millisecond() as u64,
-                key(number).first_chunk::<10>().expect("sixteen bytes"),
-            )
-            .into_uuid(),
-        );
+        // Ten messages a millisecond: ids of complaints and receipts sort by time, all other keys are as hashes.
+        let id = self.uuid7(number);
+        let receipt = ReceiptId(id);
         let event_id = format!("{:064x}", mixed(number));
         let document = serde_json::json!({ "complaint_id": id, "description": self.words });
         let time = self.now.to_string();
@@ -203,23 +204,28 @@ async fn main() {
         now: "2026-03-01T08:00:00Z".parse().expect("a time"),
         words: "Jalan di depan pasar berlubang dan sudah dua minggu tergenang air. ".repeat(24),
     };
-    let folder =
-        tempfile::tempdir_in(std::env::var_os("TARGET").map_or_else(std::env::temp_dir, Into::into)).expect("a folder");
+    let folder = tempfile::tempdir().expect("a folder");
     let store = open(folder.path()).await;
     let empty = measure(&store, &maker, 0, "empty").await;
 
     let begin = Instant::now();
-    settle(&store, &maker, MEASURED..MEASURED + entries, false).await;
+    let mut filled = MEASURED;
+    while filled < MEASURED + entries {
+        let end = (filled + 200_000).min(MEASURED + entries);
+        let mut times = settle(&store, &maker, filled..end, true).await;
+        report(&format!("  filling to {end}"), end - filled, &mut times);
+        filled = end;
+    }
     println!(
         "filled with {entries} in {:.0} s, {} MiB on disk",
         begin.elapsed().as_secs_f64(),
         size_of(folder.path()) >> 20
     );
+    let full = measure(&store, &maker, MEASURED + entries, "full").await;
+    println!("full to empty: {:.2}", full / empty);
     drop(store);
 
     let store = open(folder.path()).await;
-    let full = measure(&store, &maker, MEASURED + entries, "full").await;
-    println!("full to empty: {:.2}", full / empty);
     drain(&store, &maker).await;
     let stats = store.queues(maker.now).await.expect("read").remove(0);
     println!("waiting {}, on disk {} MiB, memory {} MiB", stats.depth, size_of(folder.path()) >> 20, resources().0);

@@ -96,6 +96,8 @@ pub struct Transition {
     pub expected: u64,
     /// The state to write, which raises the version by one; None leaves state and version as they are.
     pub state: Option<SenderState>,
+    /// Appended unless an event with the id was appended before. The id of an event is made from the claims, so that a
+    /// store that applies all in one write needs to ask only where there are none.
     pub events: Vec<QueuedEvent>,
     pub outbox: Vec<OutboxEntry>,
     pub vault: Option<VaultEntry>,

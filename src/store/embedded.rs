@@ -30,6 +30,7 @@ mod queues;
 mod records;
 mod settle;
 mod supervision;
+mod torn;
 
 use engine::{Engine, Failure};
 use supervision::Supervision;

@@ -28,7 +28,13 @@ pub const LIMITS: StoreLimits = StoreLimits { max_attempts: 3 };
 /// A store under test, and what must live as long as it does.
 pub struct Opened {
     pub store: Arc<dyn Store>,
-    pub _keep: Box<dyn Any + Send + Sync>,
+    _keep: Box<dyn Any + Send + Sync>,
+}
+
+impl Opened {
+    pub fn new(store: impl Store, keep: impl Any + Send + Sync) -> Self {
+        Self { store: Arc::new(store), _keep: Box::new(keep) }
+    }
 }
 
 impl Deref for Opened {

@@ -1,4 +1,4 @@
-//! The engine under the embedded store: one `fjall` database with three keyspaces, one writer at a time, one atomic
+//! The engine under the embedded store: one `fjall` database with four keyspaces, one writer at a time, one atomic
 //! batch for each write.
 //!
 //! A write gathers its [`Changes`], reads its own changes back, and commits them in one batch. Whatever fails in a write
@@ -20,9 +20,11 @@ use std::{
 };
 
 use fjall::{
-    AbstractTree, Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode, UserKey, UserValue,
-    compaction::Leveled,
+    AbstractTree, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode,
+    UserKey, UserValue, compaction::Leveled, config::PartitioningPolicy,
 };
+
+use tracing::info;
 
 use super::{
     expiry::{Clock, claims_expire},
@@ -33,18 +35,24 @@ use crate::store::{StoreError, StoreLimits};
 /// Blocks that were read lately.
 const CACHE_BYTES: u64 = 8 << 20;
 /// A memtable is written to a file at this size. Each keyspace has one that fills and at most two that are being written.
-const MEMTABLE_BYTES: u64 = 4 << 20;
-/// Files of the tree: small ones keep a compaction short.
-const TABLE_BYTES: u64 = 16 << 20;
+/// An entry costs some 150 bytes more than is counted here, so that keyspaces of small entries have small memtables.
+const MEMTABLE_BYTES: u64 = 1 << 20;
+/// Files of a tree. What is large lies apart, so that these hold many entries; small ones keep a compaction short.
+const TABLE_BYTES: u64 = 2 << 20;
+/// So many files are merged into the tree at once.
+const LEVEL_ZERO_FILES: u8 = 8;
 /// The least that `fjall` allows: less to replay at start.
 const JOURNAL_BYTES: u64 = 64 << 20;
-const WORKERS: usize = 2;
+/// With two, one of them turns round without a pause while the other compacts.
+const WORKERS: usize = 1;
 /// More memtables waiting for the disk than this and writers wait. `fjall` would wait at 4, deaf to failures.
 const SEALED_MEMTABLES: usize = 1;
 /// More files waiting for a compaction than this and writers wait. `fjall` would wait at 30, deaf to failures.
 const LEVEL_ZERO_RUNS: usize = 20;
 /// After this a disk that does not come along is treated as away.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// At the end a slow disk is not waited for longer: the next start replays more.
+const FAREWELL: Duration = Duration::from_secs(3);
 
 /// Why an operation failed.
 #[derive(Debug)]
@@ -101,19 +109,24 @@ fn reason(error: &fjall::Error) -> String {
 pub(super) enum Space {
     /// Claims, nonces and event ids that were seen: small, at random places, forgotten by the compaction.
     Claims,
+    /// What is kept of senders, and the tracking ids: at random places.
+    Senders,
     /// Events and dead letters: large, in order.
     Events,
-    /// Everything else.
+    /// Everything else, most of it in the order of time.
     State,
 }
 
-const SPACES: [(Space, &str); 3] = [(Space::Claims, "claims"), (Space::Events, "events"), (Space::State, "state")];
+/// How many keyspaces there are.
+const SPACES: usize = 4;
+const NAMES: [&str; SPACES] = ["claims", "senders", "events", "state"];
 
 /// An open database.
 pub(super) struct Engine {
     database: Database,
-    spaces: [Keyspace; 3],
+    spaces: [Keyspace; SPACES],
     pub limits: StoreLimits,
+    folder: PathBuf,
     memory: Mutex<Memory>,
     progress: Arc<Progress>,
     failed: AtomicBool,
@@ -166,6 +179,7 @@ impl Engine {
             database,
             spaces,
             limits,
+            folder: path.to_owned(),
             memory: Mutex::default(),
             progress: Arc::clone(progress),
             failed: AtomicBool::new(false),
@@ -288,10 +302,51 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// Writes what is in memory to files, and empties the journal that nothing needs any more, so that the next start has
+    /// nothing to replay.
+    fn tidy(&self) -> Result<(), Failure> {
+        for space in &self.spaces {
+            space.rotate_memtable()?;
+        }
+        let begin = Instant::now();
+        while self.spaces.iter().any(|space| space.sealed_memtable_count() > 0) {
+            self.probe()?;
+            if begin.elapsed() > FAREWELL {
+                return Err(Failure::Slow);
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        let only_journal = self.database.journal_count() == 1;
+        let written = self.spaces.iter().all(|space| space.tree.active_memtable().size() == 0);
+        if only_journal && written {
+            for file in fs::read_dir(&self.folder)? {
+                let path = file?.path();
+                if path.extension().is_some_and(|extension| extension == "jnl") {
+                    let journal = fs::File::options().write(true).open(path)?;
+                    journal.set_len(0)?;
+                    journal.sync_all()?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        if self.is_whole()
+            && let Err(failure) = self.tidy()
+        {
+            info!("the embedded store leaves its journal for the next start: {}", StoreError::from(failure));
+        }
+    }
+}
+
 /// What one write changes. Each key is written once, with its last value.
 pub(super) struct Changes<'a> {
     engine: &'a Engine,
-    pending: [HashMap<UserKey, Option<UserValue>>; 3],
+    pending: [HashMap<UserKey, Option<UserValue>>; SPACES],
 }
 
 impl<'a> Changes<'a> {
@@ -317,7 +372,7 @@ impl<'a> Changes<'a> {
     }
 }
 
-fn open_database(path: &Path, clock: &Arc<Clock>) -> Result<(Database, [Keyspace; 3]), Failure> {
+fn open_database(path: &Path, clock: &Arc<Clock>) -> Result<(Database, [Keyspace; SPACES]), Failure> {
     let clock = Arc::clone(clock);
     let database = Database::builder(path)
         .cache_size(CACHE_BYTES)
@@ -325,15 +380,28 @@ fn open_database(path: &Path, clock: &Arc<Clock>) -> Result<(Database, [Keyspace
         .max_journaling_size(JOURNAL_BYTES)
         .with_compaction_filter_factories(Arc::new(move |name| claims_expire(name, &clock)))
         .open()?;
-    let open = |place: usize| {
-        database.keyspace(SPACES[place].1, || {
-            KeyspaceCreateOptions::default()
-                .max_memtable_size(MEMTABLE_BYTES)
-                .compaction_strategy(Arc::new(Leveled::default().with_table_target_size(TABLE_BYTES)))
-        })
-    };
-    let spaces = [open(0)?, open(1)?, open(2)?];
+    let open = |space: Space| database.keyspace(NAMES[space as usize], || options(space));
+    let spaces = [open(Space::Claims)?, open(Space::Senders)?, open(Space::Events)?, open(Space::State)?];
     Ok((database, spaces))
+}
+
+fn options(space: Space) -> KeyspaceCreateOptions {
+    let compaction = Leveled::default().with_l0_threshold(LEVEL_ZERO_FILES).with_table_target_size(TABLE_BYTES);
+    // Values of this size go to files of their own when a memtable is written, and no compaction copies them again.
+    let (memtable, apart) = match space {
+        Space::Claims => (MEMTABLE_BYTES, None),
+        Space::Senders => (MEMTABLE_BYTES, Some(96)),
+        Space::Events => (4 * MEMTABLE_BYTES, Some(512)),
+        Space::State => (2 * MEMTABLE_BYTES, Some(128)),
+    };
+    // Filters and indexes are read piece by piece, or the cache would hold a few whole ones.
+    let in_pieces = PartitioningPolicy::new([false, true]);
+    KeyspaceCreateOptions::default()
+        .max_memtable_size(memtable)
+        .compaction_strategy(Arc::new(compaction))
+        .filter_block_partitioning_policy(in_pieces.clone())
+        .index_block_partitioning_policy(in_pieces)
+        .with_kv_separation(apart.map(|bytes| KvSeparationOptions::default().separation_threshold(bytes)))
 }
 
 /// Makes a database beside `path` and moves it there when it is whole: a disk that fills meanwhile leaves nothing that

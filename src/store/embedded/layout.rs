@@ -8,16 +8,17 @@
 //! |---|---|---|
 //! | claims | `c` claim | until, receipt |
 //! | claims | `n` nonce | until, hash of the body |
-//! | claims | `e` hash of an event id | until |
+//! | claims | `e` hash of the id of an event that no claim goes with | until |
+//! | senders | `s` sender | version, deadline, state |
+//! | senders | `v` reporter | the vault's bytes |
+//! | senders | `k` tracking id | the complaint |
 //! | events | `e` queue `0` number | [`Entry`]: flags, priority, complaint, time, JSON |
 //! | events | `d` queue `0` number | [`Dead`]: time, attempts, reason, and the entry |
-//! | state | `s` sender | version, deadline, state |
 //! | state | `t` deadline, sender | nothing: the senders by deadline |
 //! | state | `q` queue | head, number of dead letters |
 //! | state | `l` queue `0` number | a lease or a delay |
-//! | state | `r` complaint, `k` tracking id | the record in JSON; the complaint |
+//! | state | `r` complaint | the record in JSON |
 //! | state | `L`, `A`, `S` complaint | first lease; acknowledgement; status changes in JSON |
-//! | state | `v` reporter | the vault's bytes |
 //! | state | `o` answer | state, shown again at, the answer in JSON |
 //! | state | `w` channel `0` time, answer | nothing: what waits, by time |
 //! | state | `g` time, answer | nothing: what was given up on, by time |

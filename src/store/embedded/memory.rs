@@ -12,6 +12,7 @@ use super::{
     engine::{Engine, Failure, Space},
     layout::{self, Reader, Value},
 };
+use crate::store::SenderKey;
 
 /// All that is kept in memory.
 #[derive(Debug, Default)]
@@ -21,10 +22,22 @@ pub(super) struct Memory {
     pub deadlines_from: Option<Timestamp>,
     /// No answer of the channel waits for a time before this.
     pub waiting_from: HashMap<String, Timestamp>,
+    /// Senders that were read or written lately: a settle follows the reading of its senders.
+    pub senders: HashMap<SenderKey, KnownSender>,
     /// When a sweep last found everything swept, and the time of the last mark that was swept.
     pub swept_at: Option<Timestamp>,
     pub swept_to: Option<Timestamp>,
 }
+
+/// What a settle needs to know of a sender.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct KnownSender {
+    pub version: u64,
+    pub deadline: Option<Timestamp>,
+}
+
+/// More senders than this are not remembered.
+const MOST_SENDERS: usize = 8192;
 
 /// One queue.
 #[derive(Debug, Default)]
@@ -161,6 +174,14 @@ impl Queue {
 }
 
 impl Memory {
+    /// Remembers a sender as it is on disk, or will be when the write that is under way is committed.
+    pub fn remember_sender(&mut self, key: SenderKey, known: KnownSender) {
+        if self.senders.len() >= MOST_SENDERS {
+            self.senders.clear();
+        }
+        self.senders.insert(key, known);
+    }
+
     /// Reads what a start needs: one small entry for each queue, and one for each entry that is out.
     pub fn load(engine: &Engine) -> Result<Self, Failure> {
         let mut memory = Self::default();

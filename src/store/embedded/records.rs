@@ -16,7 +16,7 @@ use crate::{
 
 /// Does the record's tracking id name another complaint?
 pub(super) fn tracking_id_is_taken(changes: &Changes<'_>, record: &ComplaintRecord) -> Result<bool, Failure> {
-    let holder = changes.get(Space::State, &layout::named(b'k', record.tracking_id.as_str()))?;
+    let holder = changes.get(Space::Senders, &layout::named(b'k', record.tracking_id.as_str()))?;
     Ok(holder.is_some_and(|holder| holder.get(1..) != Some(record.complaint_id.as_bytes().as_slice())))
 }
 
@@ -27,7 +27,7 @@ pub(super) fn put_record(changes: &mut Changes<'_>, mut record: ComplaintRecord)
     record.status.clear();
     let complaint_id = record.complaint_id;
     let tracking_id = layout::named(b'k', record.tracking_id.as_str());
-    changes.put(Space::State, tracking_id, Value::with_room(16).bytes(complaint_id.as_bytes()).done());
+    changes.put(Space::Senders, tracking_id, Value::with_room(16).bytes(complaint_id.as_bytes()).done());
     let value = Value::with_room(512).json(&record)?;
     changes.put(Space::State, layout::of_complaint(b'r', complaint_id), value);
     Ok(())
@@ -49,7 +49,7 @@ pub(super) fn complaint_by_tracking_id(
     engine: &Engine,
     tracking_id: &TrackingId,
 ) -> Result<Option<ComplaintRecord>, Failure> {
-    match engine.get(Space::State, &layout::named(b'k', tracking_id.as_str()))? {
+    match engine.get(Space::Senders, &layout::named(b'k', tracking_id.as_str()))? {
         Some(value) => complaint(engine, Uuid::from_bytes(Reader::new(&value)?.bytes()?)),
         None => Ok(None),
     }
@@ -75,7 +75,7 @@ pub(super) fn add_status(engine: &Engine, complaint_id: Uuid, change: StatusChan
 }
 
 pub(super) fn vault(engine: &Engine, reporter_ref: &str) -> Result<Option<Vec<u8>>, Failure> {
-    let value = engine.get(Space::State, &layout::named(b'v', reporter_ref))?;
+    let value = engine.get(Space::Senders, &layout::named(b'v', reporter_ref))?;
     value.map(|value| Reader::new(&value).map(|reader| reader.rest().to_vec())).transpose()
 }
 

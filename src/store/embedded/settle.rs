@@ -6,7 +6,7 @@ use super::{
     engine::{Changes, Engine, Failure, Space},
     expiry::unexpired,
     layout::{self, Entry, FIRST_EVENT, Reader, Value},
-    memory::Memory,
+    memory::{KnownSender, Memory},
     outbox, queues, records,
 };
 use crate::{
@@ -51,7 +51,7 @@ fn settle_one(memory: &mut Memory, changes: &mut Changes<'_>, transition: Transi
         Held::Already => return Ok(Settled::Repeated),
         Held::No => {}
     }
-    let sender = stored_sender(changes.get(Space::State, &layout::sender(transition.sender))?.as_deref())?;
+    let sender = known_sender(memory, changes, transition.sender)?;
     if sender.version != transition.expected {
         return Ok(Settled::Conflict);
     }
@@ -60,7 +60,7 @@ fn settle_one(memory: &mut Memory, changes: &mut Changes<'_>, transition: Transi
     {
         return Ok(Settled::TrackingIdTaken);
     }
-    apply(memory, changes, transition, &sender, now)?;
+    apply(memory, changes, transition, sender, now)?;
     Ok(Settled::Applied)
 }
 
@@ -91,7 +91,7 @@ fn apply(
     memory: &mut Memory,
     changes: &mut Changes<'_>,
     transition: Transition,
-    before: &Versioned,
+    before: KnownSender,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let until = transition.claims_until;
@@ -108,14 +108,18 @@ fn apply(
     }
     let enqueued_at = transition.record.as_ref().map_or(now.max(Timestamp::UNIX_EPOCH), |record| record.enqueued_at);
     for event in &transition.events {
-        put_event(memory, changes, event, until, enqueued_at)?;
+        // An event id is made from the claims, so that a claim that was free has no event yet.
+        if transition.claims.is_empty() && was_appended(changes, event, until, enqueued_at)? {
+            continue;
+        }
+        put_event(memory, changes, event, enqueued_at)?;
     }
     for entry in &transition.outbox {
         outbox::put_new(memory, changes, entry)?;
     }
     if let Some(vault) = transition.vault {
         let value = Value::with_room(vault.sealed.len()).bytes(&vault.sealed).done();
-        changes.put(Space::State, layout::named(b'v', &vault.reporter_ref), value);
+        changes.put(Space::Senders, layout::named(b'v', &vault.reporter_ref), value);
     }
     match transition.record {
         Some(record) => records::put_record(changes, record),
@@ -123,21 +127,29 @@ fn apply(
     }
 }
 
+/// Was the event of a transition without claims appended before? Notes that it is now.
+fn was_appended(
+    changes: &mut Changes<'_>,
+    event: &QueuedEvent,
+    until: Timestamp,
+    now: Timestamp,
+) -> Result<bool, Failure> {
+    let seen = layout::event_seen(&event.event.id);
+    if let Some(value) = changes.get(Space::Claims, &seen)?
+        && unexpired(&value, now)?.is_some()
+    {
+        return Ok(true);
+    }
+    changes.put(Space::Claims, seen, Value::with_room(8).time(until).done());
+    Ok(false)
+}
+
 fn put_event(
     memory: &mut Memory,
     changes: &mut Changes<'_>,
     QueuedEvent { queue, priority, event }: &QueuedEvent,
-    until: Timestamp,
     enqueued_at: Timestamp,
 ) -> Result<(), Failure> {
-    let seen = layout::event_seen(&event.id);
-    // An event id is made from the claims: within their window the same id is the same event. It is forgotten with them.
-    if let Some(value) = changes.get(Space::Claims, &seen)?
-        && unexpired(&value, enqueued_at)?.is_some()
-    {
-        return Ok(());
-    }
-    changes.put(Space::Claims, seen, Value::with_room(8).time(until).done());
     let text = serde_json::to_string(event)
         .map_err(|error| Failure::Corrupt(format!("an event cannot be written as JSON: {error}")))?;
     let flags = if event.kind == EventKind::Received { FIRST_EVENT } else { 0 };
@@ -146,20 +158,39 @@ fn put_event(
     Ok(())
 }
 
-fn put_sender(memory: &mut Memory, changes: &mut Changes<'_>, key: SenderKey, before: &Versioned, state: &SenderState) {
-    if let Some(old) = before.state.deadline.filter(|_| before.state.deadline != state.deadline) {
+fn put_sender(
+    memory: &mut Memory,
+    changes: &mut Changes<'_>,
+    key: SenderKey,
+    before: KnownSender,
+    state: &SenderState,
+) {
+    if let Some(old) = before.deadline.filter(|_| before.deadline != state.deadline) {
         changes.remove(Space::State, layout::deadline(old, key));
     }
     if let Some(new) = state.deadline {
         changes.put(Space::State, layout::deadline(new, key), Value::with_room(0).done());
         memory.deadlines_from = memory.deadlines_from.map(|from| from.min(new));
     }
+    let after = KnownSender { version: before.version + 1, deadline: state.deadline };
     let value = Value::with_room(16 + state.value.len())
-        .bytes(&(before.version + 1).to_be_bytes())
-        .bytes(&state.deadline.map_or(NO_DEADLINE, layout::stamp))
+        .bytes(&after.version.to_be_bytes())
+        .bytes(&after.deadline.map_or(NO_DEADLINE, layout::stamp))
         .bytes(&state.value)
         .done();
-    changes.put(Space::State, layout::sender(key), value);
+    changes.put(Space::Senders, layout::sender(key), value);
+    memory.remember_sender(key, after);
+}
+
+/// What is known of a sender from memory, or else from the disk.
+fn known_sender(memory: &mut Memory, changes: &Changes<'_>, key: SenderKey) -> Result<KnownSender, Failure> {
+    if let Some(known) = memory.senders.get(&key) {
+        return Ok(*known);
+    }
+    let stored = stored_sender(changes.get(Space::Senders, &layout::sender(key))?.as_deref())?;
+    let known = KnownSender { version: stored.version, deadline: stored.state.deadline };
+    memory.remember_sender(key, known);
+    Ok(known)
 }
 
 fn stored_sender(value: Option<&[u8]>) -> Result<Versioned, Failure> {
@@ -172,7 +203,14 @@ fn stored_sender(value: Option<&[u8]>) -> Result<Versioned, Failure> {
 
 /// The states of senders, in order.
 pub(super) fn senders(engine: &Engine, keys: &[SenderKey]) -> Result<Vec<Versioned>, Failure> {
-    keys.iter().map(|key| stored_sender(engine.get(Space::State, &layout::sender(*key))?.as_deref())).collect()
+    // The lock keeps what is remembered true: nobody writes a sender meanwhile.
+    let mut memory = engine.lock()?;
+    let read = |key: &SenderKey| {
+        let sender = stored_sender(engine.get(Space::Senders, &layout::sender(*key))?.as_deref())?;
+        memory.remember_sender(*key, KnownSender { version: sender.version, deadline: sender.state.deadline });
+        Ok(sender)
+    };
+    keys.iter().map(read).collect()
 }
 
 /// Senders whose deadline has come, the oldest deadline first.

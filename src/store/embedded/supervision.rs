@@ -8,6 +8,7 @@
 use std::{
     fs,
     io::{self, Read, Seek, SeekFrom, Write},
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     thread,
@@ -19,6 +20,7 @@ use tracing::{error, info};
 use super::{
     engine::{Engine, Failure, Progress},
     expiry::Clock,
+    torn,
 };
 use crate::store::{StoreError, StoreLimits};
 
@@ -53,7 +55,13 @@ impl Supervision {
     /// Opens the store at `path` for the first time.
     pub fn open(path: &Path, limits: StoreLimits) -> Result<Self, Failure> {
         let (clock, progress) = (Arc::default(), Arc::default());
-        let engine = Engine::open(path, limits, &clock, &progress)?;
+        let open = || Engine::open(path, limits, &clock, &progress);
+        // The engine refuses a torn journal, or panics where it checks itself.
+        let engine = match panic::catch_unwind(AssertUnwindSafe(open)) {
+            Ok(Err(Failure::Disk(fjall::Error::JournalRecovery(_)))) | Err(_) if torn::mend(path)? => open()?,
+            Ok(opened) => opened?,
+            Err(_) => return Err(Failure::Corrupt("its files cannot be read; the log says more".to_owned())),
+        };
         let state = Mutex::new(State::Open(Arc::new(engine)));
         Ok(Self { path: path.to_owned(), limits, clock, progress, state })
     }
@@ -193,7 +201,8 @@ mod tests {
     fn a_journal_is_the_same_after_it_was_written_over_itself() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("0.jnl");
-        let content: Vec<u8> = (0..200_000_u32).map(|place| (place / 70_000 * (place % 251)) as u8).collect();
+        let content: Vec<u8> =
+            (0..200_000_u32).map(|place| if place < 70_000 { 0 } else { (place % 251) as u8 }).collect();
         fs::write(&path, &content).unwrap();
         fs::write(folder.path().join("lock"), b"").unwrap();
 
