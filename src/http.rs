@@ -78,6 +78,11 @@ impl Http {
         client.map(|client| Self { client }).map_err(|error| HttpError::NotSent { shown, reason: cause(&error) })
     }
 
+    /// A client for the gateway on this machine: no proxy learns its token.
+    pub fn local() -> Result<Self, HttpError> {
+        Self::build(ClientBuilder::no_proxy)
+    }
+
     /// A client for tests on the loopback, with other time-outs and no proxy.
     #[cfg(test)]
     pub(crate) fn for_tests(total: Duration) -> Self {
@@ -86,13 +91,23 @@ impl Http {
 
     /// Sends what an adapter composed. An answer longer than 64 KiB is cut off there: its status stands all the same.
     pub async fn send(&self, outgoing: Outgoing) -> Result<Response, HttpError> {
+        self.send_for(outgoing, ANSWER).await.map(|(response, _)| response)
+    }
+
+    /// The same for an answer that has to be whole.
+    pub async fn ask(&self, outgoing: Outgoing, limit: Size) -> Result<Response, HttpError> {
+        let shown = format!("{} {}", outgoing.method, outgoing.shown);
+        let (response, is_whole) = self.send_for(outgoing, limit).await?;
+        if is_whole { Ok(response) } else { Err(HttpError::TooLarge { shown, limit }) }
+    }
+
+    async fn send_for(&self, outgoing: Outgoing, limit: Size) -> Result<(Response, bool), HttpError> {
         let shown = format!("{} {}", outgoing.method, outgoing.shown);
         let not_sent = |reason: &str| HttpError::NotSent { shown: shown.clone(), reason: reason.to_owned() };
         let method = Method::from_bytes(outgoing.method.as_bytes()).map_err(|_| not_sent("the method is none"))?;
         let headers = header_map(&outgoing.headers).map_err(|reason| not_sent(&reason))?;
         let request = self.client.request(method, &outgoing.url).headers(headers).body(outgoing.body);
-        let (response, _) = self.exchange(request, &shown, ANSWER).await?;
-        Ok(response)
+        self.exchange(request, &shown, limit).await
     }
 
     /// Fetches a document that the configuration names (a certificate, a key set): status 200, at most `limit` bytes.

@@ -7,7 +7,7 @@ use ring::hmac;
 use secrecy::ExposeSecret as _;
 use tokio::{
     net::TcpListener,
-    sync::{Notify, watch},
+    sync::{Notify, Semaphore, watch},
     task::JoinHandle,
 };
 
@@ -24,12 +24,12 @@ use crate::{
     diagnostic::Diagnostic,
     gateway::Gateway,
     http::Http,
-    journal::{Journal, JournalOptions},
+    journal::{Journal, JournalError, JournalOptions},
     locale::Locales,
     message::Message,
     normalise::normalise,
     outbox::{self, Outbox},
-    pipeline::{Pipeline, Rules},
+    pipeline::{CHANNEL_CLOSED, Pipeline, Rules},
     receipt::Origin,
     route::Routing,
     server::{self, App},
@@ -41,6 +41,11 @@ use crate::{
 
 /// How often the journal is swept for receipts past their retention.
 const SWEEP: Duration = Duration::from_secs(600);
+
+/// How often receipts of channels that were closed are looked at, besides each change of the channels.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Bodies that are being read, all together: 128 MiB.
+const BODIES_KIB: usize = 128 << 10;
 
 /// A gateway that runs in this process.
 #[derive(Debug)]
@@ -152,6 +157,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         nonces: Arc::new(Nonces::default()),
         outbox_bell: Arc::new(Notify::new()),
         queue_bell: Arc::new(Notify::new()),
+        bodies: Semaphore::new(BODIES_KIB),
         applied: applied_through,
         stop: stopped.clone(),
         resolved: Arc::new(resolved),
@@ -278,24 +284,39 @@ async fn sweep(journal: Journal, mut stop: watch::Receiver<bool>) {
 async fn reopened(app: Arc<App>, mut stop: watch::Receiver<bool>) {
     let mut channels = app.channels.clone();
     loop {
-        if let Ok(waiting) = app.journal.quarantined().await {
-            let set = channels.borrow_and_update().clone();
-            let opened = |id: &str| set.open(id).is_some();
-            let waiting = waiting.into_iter().filter(|entry| entry.reason == crate::pipeline::CHANNEL_CLOSED);
-            for entry in waiting.filter(|entry| opened(entry.channel.as_str())) {
-                if let Err(error) = app.journal.replay(entry.receipt).await {
-                    tracing::warn!(%error, receipt.id = %entry.receipt, "a receipt cannot be brought back");
-                }
-            }
+        let set = channels.borrow_and_update().clone();
+        if app.journal.stats().quarantined > 0
+            && let Err(error) = bring_back(&app.journal, &set).await
+        {
+            tracing::warn!(%error, "receipts of channels that were closed cannot be brought back yet");
         }
         tokio::select! {
             changed = channels.changed() => if changed.is_err() { return },
+            // A receipt may reach the quarantine after its channel has opened, or a replay may fail.
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
     }
 }
 
+async fn bring_back(journal: &Journal, set: &ChannelSet) -> Result<(), JournalError> {
+    let waiting = journal.quarantined().await?.into_iter().filter(|entry| entry.reason == CHANNEL_CLOSED);
+    for entry in waiting.filter(|entry| set.open(entry.channel.as_str()).is_some()) {
+        journal.replay(entry.receipt).await?;
+    }
+    Ok(())
+}
+
 impl Running {
+    /// Returns when a part of the gateway has ended although nobody told it to: a defect. Intake must not go on alone.
+    pub async fn broken(&mut self) -> &'static str {
+        tokio::select! {
+            _ = &mut self.server => "server",
+            _ = &mut self.pipeline => "pipeline",
+            _ = &mut self.outbox => "outbox",
+        }
+    }
+
     /// Ends in order: no new requests, what is journalled applied, answers in flight recorded, journal closed.
     pub async fn stop(self) {
         let patience = self.app.resolved.config.server.stop_timeout.duration();

@@ -1,6 +1,13 @@
 //! The HTTP server: providers, the core system, operators and machines. It decides nothing about messages.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
@@ -41,7 +48,6 @@ const HEADER_BYTES: usize = 32 << 10;
 const HEADER_COUNT: usize = 100;
 
 /// What the handlers are handed.
-#[derive(Clone)]
 pub struct App {
     pub resolved: Arc<Resolved>,
     pub journal: Journal,
@@ -54,6 +60,8 @@ pub struct App {
     pub nonces: Arc<Nonces>,
     pub outbox_bell: Arc<Notify>,
     pub queue_bell: Arc<Notify>,
+    /// Room for the bodies that are being read, in KiB.
+    pub bodies: Semaphore,
     /// Sequence number through which the store has everything.
     pub applied: watch::Receiver<u64>,
     /// Turns true when the gateway is to stop.
@@ -131,11 +139,18 @@ pub async fn serve(listener: TcpListener, app: Arc<App>) {
                 continue;
             }
         };
-        let connection = connection(&builder, stream, peer, &router);
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let connection = connection(&builder, stream, peer, &router, has_asked.clone());
         let watched = graceful.watch(connection);
+        let patience = settings.header_timeout.duration();
         tokio::spawn(async move {
-            // A client that breaks off is no matter of ours.
-            let _ = watched.await;
+            tokio::pin!(watched);
+            // The server's own time-out begins with the first byte of a request. Who says nothing at all must not keep a
+            // place for ever. A client that breaks off is no matter of ours.
+            if let Ok(_ended) = tokio::time::timeout(patience, &mut watched).await {
+            } else if has_asked.load(Ordering::Relaxed) {
+                let _ = watched.await;
+            }
             drop(place);
         });
     }
@@ -156,7 +171,7 @@ fn connection_builder(header_timeout: Duration) -> auto::Builder<TokioExecutor> 
     builder
         .http2()
         .timer(TokioTimer::new())
-        .max_concurrent_streams(128)
+        .max_concurrent_streams(32)
         .max_header_list_size(HEADER_BYTES as u32)
         .max_pending_accept_reset_streams(20)
         .keep_alive_interval(Duration::from_secs(30));
@@ -168,10 +183,12 @@ fn connection(
     stream: TcpStream,
     peer: SocketAddr,
     router: &Router,
+    has_asked: Arc<AtomicBool>,
 ) -> impl hyper_util::server::graceful::GracefulConnection + use<> {
     // Replies are small and wanted at once.
     let _ = stream.set_nodelay(true);
     let service = router.clone().map_request(move |mut request: axum::http::Request<hyper::body::Incoming>| {
+        has_asked.store(true, Ordering::Relaxed);
         request.extensions_mut().insert(Peer(peer));
         request
     });

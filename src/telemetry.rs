@@ -204,6 +204,11 @@ pub fn start_log(filter: &str) {
     let layer = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call (tests) keeps the first log.
     let _ = layer.try_init();
+    // The message of a panic may quote the text that it fell over: the place is enough to mend it.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        tracing::error!(place, "a defect: a part of the program panicked");
+    }));
 }
 
 #[cfg(test)]

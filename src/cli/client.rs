@@ -7,9 +7,13 @@ use crate::{
     adapter::webhook::send::{Outgoing, Response},
     config::{self, Resolved},
     http::Http,
+    units::Size,
 };
 
 use super::{Ending, output};
+
+/// Most bytes of an answer.
+const ANSWER: Size = Size::mib(256);
 
 /// A connection to the gateway that the configuration names.
 #[derive(Debug)]
@@ -38,7 +42,7 @@ impl Gateway {
             listen.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
         }
         let token = resolved.tokens.into_iter().next().map(|token| token.value);
-        Ok(Self { runtime, client: Http::new()?, base: format!("http://{listen}"), token })
+        Ok(Self { runtime, client: Http::local()?, base: format!("http://{listen}"), token })
     }
 
     pub fn get(&self, path: &str) -> Result<Value, Ending> {
@@ -60,7 +64,7 @@ impl Gateway {
         let body = body.map(Value::to_string).unwrap_or_default().into_bytes();
         let url = format!("{}{path}", self.base);
         let outgoing = Outgoing { method: method.to_owned(), shown: url.clone(), url, headers, body };
-        let answer = self.runtime.block_on(self.client.send(outgoing));
+        let answer = self.runtime.block_on(self.client.ask(outgoing, ANSWER));
         let answer = answer.map_err(|error| {
             let hint = "is `loket serve` running with this configuration?";
             Ending::Error(anyhow::anyhow!("no gateway answers at {}: {error}; {hint}", self.base))
@@ -71,8 +75,18 @@ impl Gateway {
 
 /// The document of a good answer, or the words of a problem document.
 fn read(answer: &Response) -> Result<Value, Ending> {
-    let document: Value = serde_json::from_slice(&answer.body).unwrap_or_default();
-    if (200..300).contains(&answer.status) {
+    let is_good = (200..300).contains(&answer.status);
+    if is_good && answer.body.is_empty() {
+        return Ok(Value::Null);
+    }
+    let document: Value = match serde_json::from_slice(&answer.body) {
+        Ok(document) => document,
+        Err(error) if is_good => {
+            return Err(Ending::Error(anyhow::anyhow!("the answer is no JSON ({error}): is that a gateway?")));
+        }
+        Err(_) => Value::Null,
+    };
+    if is_good {
         return Ok(document);
     }
     let detail = document["detail"].as_str().unwrap_or("no reason given");

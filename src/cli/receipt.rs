@@ -82,9 +82,14 @@ fn replay(gateway: &Gateway, mut ids: Vec<String>) -> Result<(), Ending> {
             .filter_map(|receipt| receipt["receipt_id"].as_str().map(str::to_owned))
             .collect();
     }
+    let mut failed = 0;
     for id in &ids {
-        gateway.post(&format!("/v1/receipts/{}/replay", segment(id)), &json!({}))?;
+        // One that cannot be read must not hold back those behind it.
+        if let Err(Ending::Error(error)) = gateway.post(&format!("/v1/receipts/{}/replay", segment(id)), &json!({})) {
+            failed += 1;
+            eprintln!("loket: {id}: {error:#}");
+        }
     }
-    output::line(&format!("{} brought back", ids.len()));
-    Ok(())
+    output::line(&format!("{} brought back", ids.len() - failed));
+    if failed == 0 { Ok(()) } else { Err(Ending::Failed) }
 }

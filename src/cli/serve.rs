@@ -22,7 +22,7 @@ pub fn run(strict: bool) -> Result<(), Ending> {
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         // Before anything else, so that a signal during the start ends it in order.
         let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-        let running = runtime::start(resolved, listener, strictness).await.map_err(ending)?;
+        let mut running = runtime::start(resolved, listener, strictness).await.map_err(ending)?;
         tracing::info!(address = %running.address, public_url = %running.app.gateway.public_url, "loket serves");
         if running.app.resolved.tokens.is_empty() {
             tracing::warn!("no token is set: /v1 refuses everybody; set LOKET_API_TOKEN");
@@ -30,6 +30,10 @@ pub fn run(strict: bool) -> Result<(), Ending> {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
+            part = running.broken() => {
+                // What is accepted is in the journal; a new start begins where this one ended.
+                return Err(Ending::Error(anyhow::anyhow!("the {part} has ended by itself: a defect, please report it")));
+            }
         }
         tracing::info!("loket stops");
         running.stop().await;

@@ -40,7 +40,7 @@ pub struct Provider {
 
 impl Provider {
     pub fn new(gateway: String) -> anyhow::Result<Self> {
-        let client = Http::new()?;
+        let client = Http::local()?;
         Ok(Self { gateway, client, bubbles: Mutex::new(Vec::new()), answered: Notify::new() })
     }
 

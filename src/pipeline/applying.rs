@@ -6,11 +6,13 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
 
-use jiff::Timestamp;
+use futures_util::FutureExt as _;
+use jiff::{SignedDuration, Timestamp};
 use tokio::{
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval},
@@ -22,7 +24,7 @@ use super::{
     transition::{Memory, Step},
 };
 use crate::{
-    assemble::flush_due,
+    assemble::{Assembled, flush_due},
     channel::Channel,
     clock,
     journal::Ticket,
@@ -30,7 +32,7 @@ use crate::{
     normalise::Normalised,
     receipt::ChannelId,
     sender::Sender,
-    store::{SenderKey, Settled, StoreError},
+    store::{SenderKey, SenderState, Settled, StoreError, Transition, Versioned},
     telemetry::Outcome,
 };
 
@@ -38,6 +40,8 @@ use crate::{
 const TIMER: Duration = Duration::from_millis(500);
 /// Most senders whose deadline is handled at once.
 const DUE: usize = 256;
+/// Fragments of a closed channel are looked at again after this.
+const CLOSED_WAIT: SignedDuration = SignedDuration::from_secs(60);
 /// First and longest wait while the store is away.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -60,7 +64,7 @@ struct Pending {
 #[derive(Debug, Default)]
 struct Batch {
     messages: Vec<Pending>,
-    reports: Vec<(ChannelId, Vec<DeliveryReport>)>,
+    reports: Vec<(Ticket, ChannelId, Vec<DeliveryReport>)>,
     quarantine: Vec<(Ticket, String)>,
     booked: Vec<(ChannelId, Outcome, u64)>,
 }
@@ -68,6 +72,32 @@ struct Batch {
 /// The gateway stops; what is not applied stays in the journal.
 #[derive(Debug)]
 struct Stopped;
+
+/// What a timer finds.
+#[derive(Debug)]
+enum Due {
+    Flushed(Vec<Transition>),
+    /// Nothing now; look again at this time, or never.
+    Later {
+        at: Option<Timestamp>,
+    },
+}
+
+/// Why a round came to nothing.
+#[derive(Debug)]
+enum Interrupted {
+    Store(StoreError),
+    /// A stage panicked over the message at this place.
+    Panicked {
+        place: usize,
+    },
+}
+
+impl From<StoreError> for Interrupted {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
 
 impl Applier {
     /// Applies batch after batch, and timers in between, until the reader ends.
@@ -93,8 +123,8 @@ impl Applier {
         let batch = self.take_apart(read);
         self.quarantine(&batch.quarantine, stop).await?;
         let rung = self.messages(batch.messages, stop).await?;
-        for (channel, reports) in batch.reports {
-            self.reports(&channel, reports, stop).await?;
+        for (ticket, channel, reports) in batch.reports {
+            self.reports(ticket, &channel, reports, stop).await?;
         }
         // The journal may forget the receipts only when the store cannot.
         self.until_it_works(stop, || self.pipeline.store.confirm()).await?;
@@ -124,7 +154,7 @@ impl Applier {
                         batch.quarantine.push((ticket, faults.join("; ").chars().take(1000).collect()));
                     }
                     if !reports.is_empty() {
-                        batch.reports.push((id, reports));
+                        batch.reports.push((ticket, id, reports));
                     }
                     let pending =
                         messages.into_iter().map(|message| Pending { ticket, channel: channel.clone(), message });
@@ -159,11 +189,17 @@ impl Applier {
                     pending = left;
                     rung |= grown;
                 }
-                Err(error) if error.is_transient() => {
+                Err(Interrupted::Panicked { place }) => {
+                    let one = pending.remove(place);
+                    let reason = "a stage failed inside the gateway; please report this".to_owned();
+                    self.quarantine(&[(one.ticket, reason)], stop).await?;
+                    self.pipeline.metrics.book(one.channel.facts.id.as_str(), Outcome::quarantined, 1);
+                }
+                Err(Interrupted::Store(error)) if error.is_transient() => {
                     self.store_is_away(&error);
                     pause(&mut wait, stop).await?;
                 }
-                Err(error) => {
+                Err(Interrupted::Store(error)) => {
                     tracing::error!(%error, messages = pending.len(), "the store refuses");
                     pending = self.give_up_on_one(pending, &error, stop).await?;
                     pause(&mut wait, stop).await?;
@@ -174,13 +210,15 @@ impl Applier {
     }
 
     /// One round over all that is left: the memory of each sender, the stages, and one call of the store.
-    async fn round(&self, pending: &[Pending]) -> Result<Vec<(Settled, Outcome, bool)>, StoreError> {
+    async fn round(&self, pending: &[Pending]) -> Result<Vec<(Settled, Outcome, bool)>, Interrupted> {
         let now = clock::now();
         let mut memories = self.memories(pending).await?;
         let mut steps = Vec::with_capacity(pending.len());
-        for Pending { channel, message, .. } in pending {
+        for (place, Pending { channel, message, .. }) in pending.iter().enumerate() {
             let memory = memories.get_mut(&message.sender).expect("the memory of every sender was read");
-            steps.push(self.pipeline.message(message.clone(), channel, memory, now).await?);
+            // A defect in a stage must not end the pipeline, nor meet the same message again at each start.
+            let step = AssertUnwindSafe(self.pipeline.message(message.clone(), channel, memory, now)).catch_unwind();
+            steps.push(step.await.map_err(|_| Interrupted::Panicked { place })??);
         }
         let (transitions, outcomes): (Vec<_>, Vec<_>) = steps
             .into_iter()
@@ -269,18 +307,27 @@ impl Applier {
 
     async fn reports(
         &self,
+        ticket: Ticket,
         channel: &ChannelId,
         reports: Vec<DeliveryReport>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(), Stopped> {
         self.pipeline.metrics.delivery_reports(channel.as_str(), reports.len() as u64);
-        for report in reports {
-            let now = clock::now();
-            let store = &self.pipeline.store;
-            self.until_it_works(stop, || {
-                store.delivery_report(channel, &report.id, report.status, report.error.as_deref(), now)
-            })
-            .await?;
+        for DeliveryReport { id, status, error } in reports {
+            let mut wait = FIRST_WAIT;
+            loop {
+                let now = clock::now();
+                match self.pipeline.store.delivery_report(channel, &id, status, error.as_deref(), now).await {
+                    Ok(_is_known) => break,
+                    Err(error) if error.is_transient() => self.store_is_away(&error),
+                    Err(error) => {
+                        tracing::error!(%error, channel.id = %channel, "the store refuses a delivery report");
+                        self.quarantine(&[(ticket, error.to_string())], stop).await?;
+                        break;
+                    }
+                }
+                pause(&mut wait, stop).await?;
+            }
         }
         Ok(())
     }
@@ -313,32 +360,52 @@ impl Applier {
 
     async fn flush(&self, key: SenderKey, redraw: u8, now: Timestamp) -> Result<bool, StoreError> {
         let Some(found) = self.pipeline.store.senders(&[key]).await?.into_iter().next() else { return Ok(false) };
-        let Ok(sender) = Sender::decode(&found.state.value) else { return Ok(false) };
-        let mut memory = Memory { version: found.version, sender };
-        let channel = memory.sender.waiting.first().map(|waiting| waiting.channel.clone());
-        let channel = channel.and_then(|id| self.pipeline.channels.borrow().open(id.as_str()).cloned());
-        let mut transitions = Vec::new();
-        if let Some(channel) = channel {
-            for mut assembled in flush_due(&mut memory.sender, key, &channel.facts, now) {
-                assembled.message.redraw = redraw;
-                tracing::info!(channel.id = %channel.facts.id, "fragments go on at their deadline");
-                transitions.push(self.pipeline.flushed(assembled, &channel, &mut memory, now).transition);
+        let transitions = match self.due_fragments(key, &found, redraw, now) {
+            Due::Flushed(transitions) => transitions,
+            Due::Later { at } => {
+                // The deadline is written anew, so that this sender does not stand before all others at each tick.
+                let state = SenderState { value: found.state.value, deadline: at };
+                self.pipeline.store.settle(vec![Pipeline::unchanged(key, found.version, state)]).await?;
+                return Ok(false);
             }
-        } else if !memory.sender.waiting.is_empty() {
-            // Fragments of a channel that is closed wait until it opens.
-            return Ok(false);
-        }
-        let grown = !transitions.is_empty();
-        if !grown {
-            // Nothing was due after all: the deadline is written anew.
-            transitions.push(Pipeline::unchanged(key, &mut memory));
-        }
+        };
         // A conflict says that somebody else was faster: the next tick looks again.
         let settled = self.pipeline.store.settle(transitions).await?;
         if settled.contains(&Settled::TrackingIdTaken) && redraw < u8::MAX {
             return Box::pin(self.flush(key, redraw + 1, now)).await;
         }
-        Ok(grown)
+        Ok(true)
+    }
+
+    fn due_fragments(&self, key: SenderKey, found: &Versioned, redraw: u8, now: Timestamp) -> Due {
+        let Ok(sender) = Sender::decode(&found.state.value) else {
+            tracing::error!("the memory of a sender with fragments cannot be read; they stay where they are");
+            return Due::Later { at: None };
+        };
+        let Some(id) = sender.waiting.first().map(|waiting| waiting.channel.clone()) else {
+            return Due::Later { at: None };
+        };
+        // Fragments of a channel that is closed wait until it opens.
+        let later = Due::Later { at: now.checked_add(CLOSED_WAIT).ok() };
+        let Some(channel) = self.pipeline.channels.borrow().open(id.as_str()).cloned() else { return later };
+        let deadline = sender.deadline();
+        let mut memory = Memory { version: found.version, sender };
+        let flushed = std::panic::catch_unwind(AssertUnwindSafe(|| {
+            let due = flush_due(&mut memory.sender, key, &channel.facts, now);
+            let flush = |mut assembled: Assembled| {
+                assembled.message.redraw = redraw;
+                self.pipeline.flushed(assembled, &channel, &mut memory, now).transition
+            };
+            due.into_iter().map(flush).collect::<Vec<_>>()
+        }));
+        match flushed {
+            Ok(transitions) if transitions.is_empty() => Due::Later { at: deadline },
+            Ok(transitions) => {
+                tracing::info!(channel.id = %id, messages = transitions.len(), "fragments go on at their deadline");
+                Due::Flushed(transitions)
+            }
+            Err(_) => later,
+        }
     }
 
     /// Repeats until the store has done it, or the gateway stops.

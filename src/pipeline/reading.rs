@@ -77,6 +77,8 @@ struct Desk {
     waiting: VecDeque<(Journalled, Arc<Channel>)>,
     current: Option<(Ticket, ChannelId)>,
     is_abandoned: bool,
+    /// It was left behind with a receipt in hand, and counts as such until it ends.
+    is_counted: bool,
     /// Of the kernel.
     thread: Option<u32>,
 }
@@ -153,7 +155,7 @@ impl Reader {
         slow: &mut BTreeSet<ChannelId>,
     ) -> VecDeque<(Journalled, Arc<Channel>)> {
         let mut expected = waiting.len();
-        let desk = Desk { waiting, current: None, is_abandoned: false, thread: None };
+        let desk = Desk { waiting, current: None, is_abandoned: false, is_counted: false, thread: None };
         let work = Arc::new(Work(Mutex::new(desk)));
         // Never more than the batch waits in it.
         let (sender, mut results) = mpsc::unbounded_channel();
@@ -166,13 +168,10 @@ impl Reader {
                     expected -= 1;
                     continue;
                 }
-                Seen::Overrun => {
-                    self.left_behind.fetch_add(1, Ordering::Relaxed);
-                    "the manifest's filters ran over 50 ms"
-                }
+                Seen::Overrun => "the manifest's filters ran over 50 ms",
                 Seen::Died => "reading it failed inside the gateway; please report this",
             };
-            let (left, given_up) = work.abandon();
+            let (left, given_up) = work.abandon(&self.left_behind);
             while let Ok(result) = results.try_recv() {
                 read.push(result);
             }
@@ -201,17 +200,27 @@ impl Reader {
 
 /// Waits for the next result, and watches the thread meanwhile.
 async fn watched(results: &mut mpsc::UnboundedReceiver<Read>, work: &Work) -> Seen {
-    let mut used_before = None;
+    // The receipt in hand, and the thread's processor time when it was first seen there.
+    let mut watched: Option<(Ticket, Duration)> = None;
     for _ in 0..PATIENCE.as_millis() / DEADLINE.as_millis() {
         match timeout(DEADLINE, results.recv()).await {
             Ok(Some(result)) => return Seen::Result(result),
             Ok(None) => return Seen::Died,
             Err(_) => {}
         }
+        let (thread, current) = {
+            let desk = work.desk();
+            (desk.thread, desk.current.as_ref().map(|(ticket, _)| *ticket))
+        };
         // A thread that has not begun waits for a place in the pool, not in a filter.
-        let Some(used) = work.desk().thread.and_then(processor_time) else { continue };
-        if used.saturating_sub(*used_before.get_or_insert(used)) >= DEADLINE {
-            return Seen::Overrun;
+        let (Some(used), Some(current)) = (thread.and_then(processor_time), current) else { continue };
+        match watched {
+            Some((ticket, before)) if ticket == current => {
+                if used.saturating_sub(before) >= DEADLINE {
+                    return Seen::Overrun;
+                }
+            }
+            _ => watched = Some((current, used)),
         }
     }
     Seen::Overrun
@@ -229,21 +238,27 @@ impl Work {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes back what was not begun, and tells what was.
-    fn abandon(&self) -> (VecDeque<(Journalled, Arc<Channel>)>, Option<(Ticket, ChannelId)>) {
+    /// Takes back what was not begun, and tells what was. A thread that still has a receipt in hand counts as left behind
+    /// until it ends.
+    fn abandon(&self, left_behind: &AtomicUsize) -> (VecDeque<(Journalled, Arc<Channel>)>, Option<(Ticket, ChannelId)>) {
         let mut desk = self.desk();
         desk.is_abandoned = true;
-        (std::mem::take(&mut desk.waiting), desk.current.take())
+        let current = desk.current.take();
+        if current.is_some() && desk.thread.is_some() {
+            desk.is_counted = true;
+            left_behind.fetch_add(1, Ordering::Relaxed);
+        }
+        (std::mem::take(&mut desk.waiting), current)
     }
 
     fn run(&self, results: &mpsc::UnboundedSender<Read>, left_behind: &AtomicUsize) {
         let id = std::fs::read_link("/proc/thread-self").ok();
         self.desk().thread = id.as_deref().and_then(|path| path.file_name()?.to_str()?.parse().ok());
+        let _end = End { work: self, left_behind };
         while let Some((journalled, channel)) = self.begin() {
             let read = read_one(journalled, channel);
             let mut desk = self.desk();
             if desk.is_abandoned {
-                left_behind.fetch_sub(1, Ordering::Relaxed);
                 return;
             }
             desk.current = None;
@@ -257,6 +272,23 @@ impl Work {
         let next = desk.waiting.pop_front().filter(|_| !desk.is_abandoned)?;
         desk.current = Some((next.0.ticket(), next.0.receipt().channel.clone()));
         Some(next)
+    }
+}
+
+/// The end of a thread, by return or by panic.
+struct End<'a> {
+    work: &'a Work,
+    left_behind: &'a AtomicUsize,
+}
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        let mut desk = self.work.desk();
+        // Nobody counts a thread that is gone.
+        desk.thread = None;
+        if desk.is_counted {
+            self.left_behind.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 

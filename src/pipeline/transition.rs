@@ -209,10 +209,10 @@ impl Pipeline {
         transition.outbox.extend(answer);
     }
 
-    /// The memory alone, with its deadline computed anew.
-    pub(super) fn unchanged(sender: SenderKey, memory: &mut Memory) -> Transition {
-        let transition = empty(ReceiptId(uuid::Uuid::nil()), sender, Timestamp::UNIX_EPOCH);
-        remember(Step { transition, outcome: Outcome::drafted }, memory).transition
+    /// A sender's state alone, to be looked at again at another time.
+    pub(super) fn unchanged(sender: SenderKey, expected: u64, state: SenderState) -> Transition {
+        let nobody = ReceiptId(uuid::Uuid::nil());
+        Transition { expected, state: Some(state), ..empty(nobody, sender, Timestamp::UNIX_EPOCH) }
     }
 }
 

@@ -187,7 +187,9 @@ pub async fn status(
     app.store.add_status(record.complaint_id, change).await?;
     if request.notify && record.replyable {
         let text = notice(&app, &record, &request, now);
-        let cause = format!("status\n{}\n{}\n{now}", record.complaint_id, request.status);
+        // A repetition of the request says the same at the same place of the list, and is sent once.
+        let place = app.store.complaint(record.complaint_id).await?.map_or(0, |record| record.status.len());
+        let cause = format!("status\n{}\n{}\n{place}", record.complaint_id, request.status);
         let _accepted = send(&app, &record, &cause, OutboxKind::Reply, text).await?;
     }
     Ok(StatusCode::NO_CONTENT)

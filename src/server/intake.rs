@@ -186,6 +186,12 @@ async fn read_body(body: Body, headers: &HeaderMap, limit: usize, app: &App) -> 
     if declared.is_some_and(|length| length > limit) {
         return Err(too_large());
     }
+    // What is being read has a bound in all, as nobody has proven anything yet.
+    let room = declared.unwrap_or(limit).div_ceil(1024).max(1) as u32;
+    let Ok(_room) = app.bodies.try_acquire_many(room) else {
+        app.metrics.refused_full.inc();
+        return Err(come_again("too much at once\n"));
+    };
     let timeout = app.resolved.config.server.body_timeout.duration();
     let reading = collect(body, declared.unwrap_or(0), limit, timeout);
     match tokio::time::timeout(timeout, reading).await {

@@ -20,6 +20,11 @@ pub(super) fn tracking_id_is_taken(changes: &Changes<'_>, record: &ComplaintReco
     Ok(holder.is_some_and(|holder| holder.get(1..) != Some(record.complaint_id.as_bytes().as_slice())))
 }
 
+/// Was this complaint made before?
+pub(super) fn is_there(changes: &Changes<'_>, complaint_id: Uuid) -> Result<bool, Failure> {
+    Ok(changes.get(Space::State, &layout::of_complaint(b'r', complaint_id))?.is_some())
+}
+
 /// Writes a record. Its lease, acknowledgement and status changes are the store's and lie beside it, so that a record
 /// that is written again cannot undo them.
 pub(super) fn put_record(changes: &mut Changes<'_>, mut record: ComplaintRecord) -> Result<(), Failure> {
@@ -57,7 +62,7 @@ pub(super) fn complaint_by_tracking_id(
 
 pub(super) fn add_status(engine: &Engine, complaint_id: Uuid, change: StatusChange) -> Result<bool, Failure> {
     engine.write(|_, changes| {
-        if changes.get(Space::State, &layout::of_complaint(b'r', complaint_id))?.is_none() {
+        if !is_there(changes, complaint_id)? {
             return Ok(false);
         }
         let key = layout::of_complaint(b'S', complaint_id);
@@ -65,8 +70,9 @@ pub(super) fn add_status(engine: &Engine, complaint_id: Uuid, change: StatusChan
             Some(value) => Reader::new(&value)?.json()?,
             None => Vec::new(),
         };
-        // The last of the list again is a repetition.
-        if status.last() != Some(&change) {
+        // The last of the list again, whenever it comes, is a repetition.
+        let is_last = |last: &StatusChange| last.status == change.status && last.note == change.note;
+        if !status.last().is_some_and(is_last) {
             status.push(change);
             changes.put(Space::State, key, Value::with_room(128).json(&status)?);
         }

@@ -51,6 +51,13 @@ fn settle_one(memory: &mut Memory, changes: &mut Changes<'_>, transition: Transi
         Held::Already => return Ok(Settled::Repeated),
         Held::No => {}
     }
+    // A complaint's id comes from the receipt's own draw. When it is there, this receipt made it before, though its claim may
+    // be another by now: a mended manifest reads other words, and claims are forgotten while a quarantine is not.
+    if let Some(record) = &transition.record
+        && records::is_there(changes, record.complaint_id)?
+    {
+        return Ok(Settled::Repeated);
+    }
     let sender = known_sender(memory, changes, transition.sender)?;
     if sender.version != transition.expected {
         return Ok(Settled::Conflict);

@@ -157,9 +157,16 @@ pub async fn a_taken_tracking_id_is_told(store: Opened) {
     assert_eq!(taken, Settled::TrackingIdTaken);
 
     assert_eq!(settle_one(&store, Transition { record: Some(record(2)), ..message(2) }).await, Settled::Applied);
-    // A record of the same complaint is no other.
+}
+
+pub async fn a_complaint_that_is_there_is_not_made_again_under_another_claim(store: Opened) {
+    settle_one(&store, Transition { record: Some(record(1)), ..message(1) }).await;
+
+    // The manifest was mended, and the same receipt is read to other words.
     let again = Transition { record: Some(record(1)), sender: sender(1), expected: 1, ..message(3) };
-    assert_eq!(settle_one(&store, again).await, Settled::Applied);
+
+    assert_eq!(settle_one(&store, again).await, Settled::Repeated);
+    assert_eq!(numbers(&lease_all(&*store, start()).await), vec![1]);
 }
 
 pub async fn senders_are_found_by_their_deadline(store: Opened) {
