@@ -17,7 +17,7 @@ use super::{
 };
 
 /// Read from the disk at once.
-const READ_BYTES: usize = 2 << 20;
+const READ_BYTES: usize = 512 << 10;
 
 /// Reads receipts in the order of acceptance, from the first that is not settled; there is one.
 #[derive(Debug)]

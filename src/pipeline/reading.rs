@@ -240,7 +240,10 @@ impl Work {
 
     /// Takes back what was not begun, and tells what was. A thread that still has a receipt in hand counts as left behind
     /// until it ends.
-    fn abandon(&self, left_behind: &AtomicUsize) -> (VecDeque<(Journalled, Arc<Channel>)>, Option<(Ticket, ChannelId)>) {
+    fn abandon(
+        &self,
+        left_behind: &AtomicUsize,
+    ) -> (VecDeque<(Journalled, Arc<Channel>)>, Option<(Ticket, ChannelId)>) {
         let mut desk = self.desk();
         desk.is_abandoned = true;
         let current = desk.current.take();

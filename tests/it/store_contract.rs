@@ -51,6 +51,7 @@ macro_rules! contract {
         $crate::store_contract::contract! { $open;
             claims {
                 a_claim_is_applied_once
+                a_complaint_that_is_there_is_not_made_again_under_another_claim
                 a_repetition_by_the_same_receipt_changes_nothing
                 another_receipt_with_the_claim_is_a_duplicate
                 a_receipt_may_hold_claims_of_several_messages

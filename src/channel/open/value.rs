@@ -290,7 +290,7 @@ mod tests {
             ("account = \"AC1\"\ntoken = \"hunter2\"", "`token` is a secret and stands here in clear"),
             ("account = \"AC1\"\ntoken = [\"hunter2\"]", "`token` is a secret and stands here in clear"),
             ("account = \"AC1\"\ntoken = 5", "`token` is a secret and stands here in clear"),
-            ("account = \"AC1\"\ntoken = { env = \"NONE\" }", "NONE is not set or empty"),
+            ("account = \"AC1\"\ntoken = { env = \"NONE\" }", "NONE is not set"),
             ("account = \"AC1\"\ntoken = { file = \"none\" }", "`token`: the file"),
             ("account = \"AC1\"\ntoken = []", "`token` is an empty list"),
             ("account = \"xAC1\"\ntoken = { env = \"TOKEN\" }", "`account` has the wrong form"),

@@ -33,7 +33,7 @@ use super::{
 use crate::store::{StoreError, StoreLimits};
 
 /// Blocks that were read lately.
-const CACHE_BYTES: u64 = 8 << 20;
+const CACHE_BYTES: u64 = 4 << 20;
 /// A memtable is written to a file at this size. Each keyspace has one that fills and at most two that are being written.
 /// An entry costs some 150 bytes more than is counted here, so that keyspaces of small entries have small memtables.
 const MEMTABLE_BYTES: u64 = 1 << 20;
@@ -391,7 +391,7 @@ fn options(space: Space) -> KeyspaceCreateOptions {
     let (memtable, apart) = match space {
         Space::Claims => (MEMTABLE_BYTES, None),
         Space::Senders => (MEMTABLE_BYTES, Some(96)),
-        Space::Events => (4 * MEMTABLE_BYTES, Some(512)),
+        Space::Events => (2 * MEMTABLE_BYTES, Some(512)),
         Space::State => (2 * MEMTABLE_BYTES, Some(128)),
     };
     // Filters and indexes are read piece by piece, or the cache would hold a few whole ones.
