@@ -92,7 +92,7 @@ async fn g4_a_verified_receipt_that_cannot_be_read_is_quarantined_and_comes_back
     // A mapping that fails on a text with the word in it, and passes its samples.
     let broken = good.replace(
         "text             = \".form.Body\"",
-        "text = 'if (.form.Body | test(\"beringin\")) then error(\"x\") else .form.Body end'",
+        "text = 'if ((.form.Body // \"\") | test(\"beringin\")) then error(\"x\") else .form.Body end'",
     );
     assert_ne!(good, broken);
     std::fs::write(&path, broken).expect("a file");
