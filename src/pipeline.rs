@@ -32,7 +32,7 @@ mod transition;
 pub const CHANNEL_CLOSED: &str = "the channel is not open";
 
 /// Most receipts of one batch.
-const BATCH: usize = 256;
+const BATCH: usize = 128;
 
 /// The rules that operators write, swapped as a whole.
 #[derive(Debug)]

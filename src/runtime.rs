@@ -55,8 +55,46 @@ pub struct Running {
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
     pipeline: JoinHandle<()>,
+    _workshop: Workshop,
     outbox: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
+}
+
+/// Threads for what happens behind the reply. They have a lower priority than those that take receipts in, so that under
+/// a flood more is accepted and the backlog waits on the disk, and a reply is never late because of a mapping (G10).
+#[derive(Debug)]
+struct Workshop(Option<tokio::runtime::Runtime>);
+
+/// Of the pipeline's threads, above that of the program.
+const NICENESS: i32 = 5;
+
+impl Workshop {
+    fn new() -> std::io::Result<Self> {
+        let mut builder = tokio::runtime::Builder::new_multi_thread();
+        builder.worker_threads(2).thread_name("pipeline").enable_all();
+        let runtime = builder.on_thread_start(lower_priority).build()?;
+        Ok(Self(Some(runtime)))
+    }
+
+    fn spawn<T: Send + 'static>(&self, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+        self.0.as_ref().expect("the runtime is there until the drop").spawn(work)
+    }
+}
+
+impl Drop for Workshop {
+    fn drop(&mut self) {
+        // A thread that a filter holds must not hold up the end.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// On Linux a thread has a niceness of its own. Where it cannot be set, the priorities are equal.
+fn lower_priority() {
+    let thread = rustix::thread::gettid();
+    let niceness = rustix::process::getpriority_process(Some(thread)).unwrap_or(0);
+    let _ = rustix::process::setpriority_process(Some(thread), niceness + NICENESS);
 }
 
 /// What keeps a gateway from starting.
@@ -138,7 +176,11 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
     create_private(&data)?;
     let (journal, tail) = Journal::open(options).context("the journal cannot be opened")?;
     let limits = StoreLimits { max_attempts: resolved.config.queues.max_attempts };
-    let store = EmbeddedStore::open(&data.join("store"), limits).await.context("the store cannot be opened")?;
+    let workshop = Workshop::new().context("the threads of the pipeline")?;
+    let folder = data.join("store");
+    // Opened in the workshop: the store's own threads inherit its priority.
+    let opening = workshop.spawn(async move { EmbeddedStore::open(&folder, limits).await });
+    let store = opening.await.context("the store cannot be opened")?.context("the store cannot be opened")?;
     let store: Arc<dyn Store> = Arc::new(store);
     let gateway = Arc::new(gateway(&resolved, &*store).await?);
     let address = listener.local_addr().context("the address of the listener")?;
@@ -176,7 +218,8 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         address,
         stop,
         server: tokio::spawn(server::serve(listener, app.clone())),
-        pipeline: tokio::spawn(pipeline.run(tail, stopped.clone())),
+        pipeline: workshop.spawn(pipeline.run(tail, stopped.clone())),
+        _workshop: workshop,
         outbox: tokio::spawn(outbox.run()),
         others: vec![
             watching,
