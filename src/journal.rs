@@ -206,20 +206,22 @@ impl Journal {
     }
 
     /// Puts a quarantined receipt at the end of the journal again, and then takes it out of the quarantine. The copy keeps id,
-    /// draw and time, so that what was made of it before is not made twice. False: not in the quarantine.
+    /// draw and time, so that what was made of it before is not made twice. False: not in the quarantine. Where two ask for
+    /// one receipt, one of them gets it. A receipt that the pipeline quarantines again in the meantime stays there.
     pub async fn replay(&self, receipt: ReceiptId) -> Result<bool, JournalError> {
-        let Some((whole, verdict)) = self.blocking(move |shared| quarantine::get(shared, receipt)).await? else {
+        let _turn = self.0.shared.replays.lock().await;
+        let Some(whole) = self.blocking(move |shared| quarantine::get(shared, receipt)).await? else {
             return Ok(false);
         };
-        self.append_again(whole, verdict).await?;
-        self.blocking(move |shared| quarantine::release(shared, receipt)).await?;
+        self.append_again(whole.receipt, whole.verdict).await?;
+        self.blocking(move |shared| quarantine::release(shared, receipt, whole.seen)).await?;
         Ok(true)
     }
 
     /// A receipt with its bytes, from the segments or the quarantine.
     pub async fn find(&self, receipt: ReceiptId) -> Result<Option<(Receipt, Verdict)>, JournalError> {
         self.blocking(move |shared| match quarantine::get(shared, receipt)? {
-            Some(found) => Ok(Some(found)),
+            Some(found) => Ok(Some((found.receipt, found.verdict))),
             None => lookup::by_id(shared, receipt),
         })
         .await

@@ -2,7 +2,12 @@
 //!
 //! A file has two records: a note that lists need (channel, reason, size), and the receipt.
 
-use std::{fs, io, sync::atomic::Ordering};
+use std::{
+    fs::{self, Metadata},
+    io,
+    os::unix::fs::MetadataExt,
+    sync::atomic::Ordering,
+};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -30,6 +35,28 @@ struct Note {
     received_at: Timestamp,
     reason: String,
     size_bytes: u64,
+}
+
+/// A quarantined receipt with its bytes.
+pub(super) struct Whole {
+    pub receipt: Receipt,
+    pub verdict: Verdict,
+    pub seen: Seen,
+}
+
+/// Which file was read. The same receipt may be quarantined again at any time, and then its name stands for another
+/// file; the time tells them apart where the file system gives an inode number again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    inode: u64,
+    seconds: i64,
+    nanos: i64,
+}
+
+impl Seen {
+    fn of(metadata: &Metadata) -> Self {
+        Self { inode: metadata.ino(), seconds: metadata.mtime(), nanos: metadata.mtime_nsec() }
+    }
 }
 
 /// Copies a receipt out of the segments; durable when it returns. Blocking.
@@ -62,6 +89,7 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>, JournalError> {
 }
 
 fn keep(shared: &Shared, id: ReceiptId, parts: &[&[u8]]) -> io::Result<()> {
+    let _turn = shared.quarantine();
     let name = shared.folder.quarantined(id);
     let new = name.with_extension("new");
     let _ = fs::remove_file(&new);
@@ -119,27 +147,36 @@ fn open(shared: &Shared, receipt: ReceiptId) -> Result<Option<Scan>, JournalErro
 }
 
 /// A receipt with its bytes; None when it is not here. Blocking.
-pub(super) fn get(shared: &Shared, receipt: ReceiptId) -> Result<Option<(Receipt, Verdict)>, JournalError> {
+pub(super) fn get(shared: &Shared, receipt: ReceiptId) -> Result<Option<Whole>, JournalError> {
     let Some(mut scan) = open(shared, receipt)? else { return Ok(None) };
     let failed = |error: io::Error| folder::refusal("the quarantine", &error);
-    let length = scan.file_length().map_err(failed)?;
+    let metadata = scan.metadata().map_err(failed)?;
+    let (length, seen) = (metadata.len(), Seen::of(&metadata));
     // The first record is the note.
     let _ = scan.next(length).map_err(failed)?;
     let found = scan.next(length).map_err(failed)?;
     let whole = if let Found::Record { frame, .. } = found { lookup::read(shared, &mut scan, &frame)? } else { None };
     match whole.filter(|(found, _)| found.id == receipt) {
-        Some(found) => Ok(Some(found)),
+        Some((receipt, verdict)) => Ok(Some(Whole { receipt, verdict, seen })),
         None => Err(JournalError::Failed(format!("receipt {receipt} in the quarantine is damaged"))),
     }
 }
 
-/// Takes a receipt out, durably. Blocking.
-pub(super) fn release(shared: &Shared, receipt: ReceiptId) -> Result<(), JournalError> {
+/// Takes a receipt out, durably, if its file is still the one that was seen; one that was quarantined anew since then stays.
+/// Blocking.
+pub(super) fn release(shared: &Shared, receipt: ReceiptId, seen: Seen) -> Result<(), JournalError> {
     let failed = |error: io::Error| folder::refusal("the quarantine", &error);
     let path = shared.folder.quarantined(receipt);
-    let length = fs::metadata(&path).map_err(failed)?.len();
+    let _turn = shared.quarantine();
+    let metadata = match fs::metadata(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        metadata => metadata.map_err(failed)?,
+    };
+    if Seen::of(&metadata) != seen {
+        return Ok(());
+    }
     fs::remove_file(&path).map_err(failed)?;
-    shared.freed(length);
+    shared.freed(metadata.len());
     let update = |count: u64| Some(count.saturating_sub(1));
     let _ = shared.quarantined.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
     folder::sync_folder(&shared.folder.quarantine).map_err(failed)

@@ -3,7 +3,12 @@
 //! A damaged record is stepped over: by its length when its head is whole, else by searching for the next head whose
 //! checksum is right. What comes out is never wrong, and never a panic; what is lost is reported.
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::{
+    fs::{File, Metadata},
+    io,
+    os::unix::fs::FileExt,
+    path::Path,
+};
 
 use super::{
     frame::{BLOCK, FRAME, FileHeader, Frame, MAGIC},
@@ -67,7 +72,11 @@ impl Scan {
     }
 
     pub fn file_length(&self) -> io::Result<u64> {
-        Ok(self.file.metadata()?.len())
+        Ok(self.metadata()?.len())
+    }
+
+    pub fn metadata(&self) -> io::Result<Metadata> {
+        self.file.metadata()
     }
 
     /// The head of the record at this place, without its payload.

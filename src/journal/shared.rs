@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{self, Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
     Durable, JournalError, JournalStats, Journalled,
@@ -95,6 +95,10 @@ pub(super) struct Shared {
     pub bodies: Semaphore,
     /// Numbers of bodies whose record is not durable yet.
     in_flight: Mutex<HashSet<u64>>,
+    /// Held while a file of the quarantine comes or goes.
+    quarantine: Mutex<()>,
+    /// Held from the reading of a quarantined receipt until it is released, so that nobody brings it back twice.
+    pub replays: sync::Mutex<()>,
     /// The next append writes everything and then fails as a full disk does.
     #[cfg(test)]
     pub break_next: std::sync::atomic::AtomicBool,
@@ -141,6 +145,8 @@ impl Shared {
             waiting: Arc::new(Semaphore::new(WAITING_KIB as usize)),
             bodies: Semaphore::new(BODIES_AT_ONCE),
             in_flight: Mutex::default(),
+            quarantine: Mutex::default(),
+            replays: sync::Mutex::default(),
             #[cfg(test)]
             break_next: false.into(),
         }
@@ -152,6 +158,10 @@ impl Shared {
 
     pub fn in_flight(&self) -> MutexGuard<'_, HashSet<u64>> {
         lock(&self.in_flight)
+    }
+
+    pub fn quarantine(&self) -> MutexGuard<'_, ()> {
+        lock(&self.quarantine)
     }
 
     pub fn stats(&self) -> JournalStats {

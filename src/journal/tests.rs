@@ -15,6 +15,7 @@ use crate::{
 };
 
 mod damage;
+mod quarantine;
 mod room;
 mod secrecy;
 
