@@ -183,7 +183,8 @@ impl Journal {
         Ok((Self(Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) })), tail))
     }
 
-    /// Returns when the receipt is on the disk: one fdatasync for all who wait.
+    /// Returns when the receipt is on the disk: one fdatasync for all who wait. A call that is dropped before that leaves
+    /// either the whole receipt or nothing of it.
     pub async fn append(&self, verified: Verified) -> Result<Durable, JournalError> {
         let (receipt, verdict) = verified.into_parts();
         self.append_again(receipt, verdict).await
@@ -202,7 +203,7 @@ impl Journal {
 
     /// Receipts in the quarantine, oldest first.
     pub async fn quarantined(&self) -> Result<Vec<Quarantined>, JournalError> {
-        self.blocking(quarantine::list).await
+        self.blocking(|shared| quarantine::list(shared)).await
     }
 
     /// Puts a quarantined receipt at the end of the journal again, and then takes it out of the quarantine. The copy keeps id,
@@ -250,10 +251,14 @@ impl Journal {
             return Err(error);
         }
         let body = if receipt.request.body.len() > bodies::INSIDE {
-            // A few at a time: each is in memory twice while it is written.
-            let _turn = shared.bodies.acquire().await;
+            // A few at a time: each is in memory twice while it is written, even when nobody waits for it any more.
+            let turn = Arc::clone(&shared.bodies).acquire_owned().await;
             let (id, body) = (receipt.id, receipt.request.body.clone());
-            Some(self.blocking(move |shared| bodies::write(shared, id, &body)).await?)
+            let work = move |shared: &Arc<Shared>| {
+                let _turn = turn;
+                bodies::write(shared, id, &body)
+            };
+            Some(self.blocking(work).await?)
         } else {
             None
         };
@@ -276,7 +281,7 @@ impl Journal {
 
     async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Shared) -> Result<T, JournalError> + Send + 'static,
+        work: impl FnOnce(&Arc<Shared>) -> Result<T, JournalError> + Send + 'static,
     ) -> Result<T, JournalError> {
         let shared = Arc::clone(&self.0.shared);
         spawn_blocking(move || work(&shared))

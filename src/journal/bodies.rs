@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{self, Write},
     path::{Path, PathBuf},
-    sync::atomic::Ordering,
+    sync::{Arc, atomic::Ordering},
 };
 
 use bytes::Bytes;
@@ -23,15 +23,38 @@ use crate::{clock, receipt::ReceiptId};
 /// Larger bodies go to a file.
 pub(super) const INSIDE: usize = 64 << 10;
 
-/// A body that was written; the number is part of its name, as one receipt can be journalled twice.
+/// A body that was written, and whose record is not durable yet. It goes when this is dropped, whether its record was
+/// refused, or nobody waits for it any more.
 pub(super) struct Written {
+    shared: Arc<Shared>,
+    /// Part of the name, as one receipt can be journalled twice.
     pub number: u64,
-    pub new: PathBuf,
-    pub name: PathBuf,
+    new: PathBuf,
+    name: PathBuf,
+    /// On the books.
+    length: u64,
+    is_kept: bool,
+}
+
+impl Written {
+    /// The record is durable: the body gets its final name. One that is left with the other is found as well.
+    pub fn keep(mut self) {
+        let _ = fs::rename(&self.new, &self.name);
+        self.is_kept = true;
+    }
+}
+
+impl Drop for Written {
+    fn drop(&mut self) {
+        if !self.is_kept && fs::remove_file(&self.new).is_ok() {
+            self.shared.freed(self.length);
+        }
+        self.shared.in_flight().remove(&self.number);
+    }
 }
 
 /// Writes a body. Blocking.
-pub(super) fn write(shared: &Shared, id: ReceiptId, body: &Bytes) -> Result<Written, JournalError> {
+pub(super) fn write(shared: &Arc<Shared>, id: ReceiptId, body: &Bytes) -> Result<Written, JournalError> {
     let length = (BLOCK + FRAME + 16 + body.len()) as u64;
     if retain::make_room(shared, length) < length {
         return Err(JournalError::Full(
@@ -43,39 +66,24 @@ pub(super) fn write(shared: &Shared, id: ReceiptId, body: &Bytes) -> Result<Writ
     }
     let id = *id.0.as_bytes();
     let number = u64::from_le_bytes(clock::random()).max(1);
-    let written = Written { number, new: shared.folder.new_body(&id, number), name: shared.folder.body(&id, number) };
     let frame = Frame { id, body: number, ..Frame::default() };
     let bytes = shared.session.frame(Kind::Body, frame, body.len(), |out| out.extend_from_slice(body));
     let bytes = bytes.ok_or_else(|| JournalError::Failed("a body of more than 4 GiB".to_owned()))?;
     let head = shared.session.key.header(0).encode();
     shared.in_flight().insert(number);
+    let mut written = Written {
+        shared: Arc::clone(shared),
+        number,
+        new: shared.folder.new_body(&id, number),
+        name: shared.folder.body(&id, number),
+        length: 0,
+        is_kept: false,
+    };
     let file = write_file(&written.new, &[&head, &bytes]);
-    match file.and_then(|length| folder::sync_folder(&shared.folder.bodies).map(|()| length)) {
-        Ok(length) => {
-            shared.bytes.fetch_add(length, Ordering::Relaxed);
-            Ok(written)
-        }
-        Err(error) => {
-            let _ = fs::remove_file(&written.new);
-            shared.in_flight().remove(&number);
-            Err(folder::refusal("the body of a receipt", &error))
-        }
-    }
-}
-
-/// The record of a body is durable: the body gets its final name. One that is left with the other is found as well.
-pub(super) fn keep(shared: &Shared, written: &Written) {
-    let _ = fs::rename(&written.new, &written.name);
-    shared.in_flight().remove(&written.number);
-}
-
-/// The record of a body was refused.
-pub(super) fn discard(shared: &Shared, written: &Written) {
-    let length = fs::metadata(&written.new).map_or(0, |metadata| metadata.len());
-    if fs::remove_file(&written.new).is_ok() {
-        shared.freed(length);
-    }
-    shared.in_flight().remove(&written.number);
+    let file = file.and_then(|length| folder::sync_folder(&shared.folder.bodies).map(|()| length));
+    written.length = file.map_err(|error| folder::refusal("the body of a receipt", &error))?;
+    shared.bytes.fetch_add(written.length, Ordering::Relaxed);
+    Ok(written)
 }
 
 /// A file with these bytes, durable when its folder is synced; returns its length.

@@ -92,7 +92,7 @@ pub(super) struct Shared {
     /// After a failure everything is refused until then.
     refusing: Mutex<Option<(Instant, JournalError)>>,
     waiting: Arc<Semaphore>,
-    pub bodies: Semaphore,
+    pub bodies: Arc<Semaphore>,
     /// Numbers of bodies whose record is not durable yet.
     in_flight: Mutex<HashSet<u64>>,
     /// Held while a file of the quarantine comes or goes.
@@ -143,7 +143,7 @@ impl Shared {
             quarantined: AtomicU64::new(0),
             refusing: Mutex::new(None),
             waiting: Arc::new(Semaphore::new(WAITING_KIB as usize)),
-            bodies: Semaphore::new(BODIES_AT_ONCE),
+            bodies: Arc::new(Semaphore::new(BODIES_AT_ONCE)),
             in_flight: Mutex::default(),
             quarantine: Mutex::default(),
             replays: sync::Mutex::default(),
@@ -245,8 +245,9 @@ impl Shared {
     pub fn ended(&self) {
         let mut queue = lock(&self.queue);
         queue.closed = true;
-        queue.work.pending.clear();
+        let pending = mem::take(&mut queue.work.pending);
         drop(queue);
+        drop(pending);
         self.news.notify_one();
     }
 

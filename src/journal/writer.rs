@@ -13,7 +13,7 @@ use std::{
 use tracing::{error, info, warn};
 
 use super::{
-    Durable, JournalError, Journalled, Ticket, bodies,
+    Durable, JournalError, Journalled, Ticket,
     checkpoint::Checkpoint,
     folder,
     frame::{BLOCK, Frame},
@@ -138,7 +138,7 @@ impl Writer {
         while let Some(first) = waiting.peek() {
             let ready = self.shared.refusal().map_or_else(|| self.ready_for(first.record.len() as u64), Err);
             if let Err(error) = ready {
-                refuse(&self.shared, waiting, &error);
+                refuse(waiting, &error);
                 return;
             }
             let Some(segment) = &mut self.segment else { return };
@@ -168,7 +168,7 @@ impl Writer {
                 Err(error) => {
                     let error = folder::refusal("a segment of the journal", &error);
                     self.give_up(&error);
-                    refuse(&self.shared, group.into_iter().chain(waiting), &error);
+                    refuse(group.into_iter().chain(waiting), &error);
                     return;
                 }
             }
@@ -205,7 +205,7 @@ impl Writer {
             let _ = answer.send(Ok(Durable { ticket }));
             drop(permit);
             if let Some(body) = body {
-                bodies::keep(&self.shared, &body);
+                body.keep();
             }
         }
     }
@@ -269,11 +269,10 @@ impl Writer {
     }
 }
 
-fn refuse(shared: &Shared, pending: impl Iterator<Item = Pending>, error: &JournalError) {
-    for pending in pending {
-        if let Some(body) = &pending.body {
-            bodies::discard(shared, body);
-        }
-        let _ = pending.answer.send(Err(error.clone()));
+fn refuse(pending: impl Iterator<Item = Pending>, error: &JournalError) {
+    for Pending { body, answer, .. } in pending {
+        // It goes before anybody hears of it.
+        drop(body);
+        let _ = answer.send(Err(error.clone()));
     }
 }

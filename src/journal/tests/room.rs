@@ -85,6 +85,36 @@ async fn a_large_body_that_is_refused_leaves_no_file() {
 }
 
 #[tokio::test]
+async fn a_caller_that_goes_away_leaves_nothing_of_a_large_body() {
+    let place = Place::new();
+    let (journal, mut tail) = place.open();
+    append_all(&journal, 1..=1).await;
+    let before = journal.stats().bytes;
+    let bodies = place.path().join("bodies");
+    // Nothing else is admitted: the caller waits with its body on the disk.
+    let all = journal.0.shared.admit(usize::MAX).await.expect("open");
+    let waiting = tokio::spawn({
+        let journal = journal.clone();
+        async move { append(&journal, receipt(2, &vec![1; 90_000])).await }
+    });
+    while journal.stats().bytes == before {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(files(&bodies).len(), 1);
+    // The body may not have reached its caller yet, or it has: both ways it goes.
+    waiting.abort();
+    assert!(waiting.await.expect_err("given up").is_cancelled());
+    while !journal.0.shared.in_flight().is_empty() {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(files(&bodies).is_empty());
+    assert_eq!(journal.stats().bytes, before);
+    drop(all);
+    append_all(&journal, 3..=3).await;
+    assert_eq!(sequences(&rest(&journal, &mut tail).await), [1, 2]);
+}
+
+#[tokio::test]
 async fn a_folder_that_is_away_for_a_while_is_found_again() {
     let place = Place::new();
     let (journal, mut tail) = Journal::open(small(&place)).expect("opens");
