@@ -63,7 +63,8 @@ pub struct Journal(Arc<Handle>);
 pub struct JournalOptions {
     /// `data/journal`
     pub folder: PathBuf,
-    /// Bytes on the disk, segments, bodies and quarantine together.
+    /// Bytes on the disk, segments and bodies together. The quarantine has a quarter of it beside, as a budget that is
+    /// complained about when it is exceeded.
     pub max_bytes: Size,
     /// How long raw receipts are kept (`retention.raw`).
     pub retention: Span,
@@ -147,6 +148,7 @@ pub struct Quarantined {
 pub struct JournalStats {
     /// Receipts that are durable and not settled.
     pub backlog: u64,
+    /// On the disk: segments, bodies and quarantine together.
     pub bytes: u64,
     pub quarantined: u64,
     /// False while appends are refused, as the limit is reached or the disk fails.
@@ -206,6 +208,11 @@ impl Journal {
         self.blocking(|shared| quarantine::list(shared)).await
     }
 
+    /// One receipt of the quarantine, without its bytes.
+    pub async fn quarantined_one(&self, id: ReceiptId) -> Result<Option<Quarantined>, JournalError> {
+        self.blocking(move |shared| quarantine::note(shared, id)).await
+    }
+
     /// Puts a quarantined receipt at the end of the journal again, and then takes it out of the quarantine. The copy keeps id,
     /// draw and time, so that what was made of it before is not made twice. False: not in the quarantine. Where two ask for
     /// one receipt, one of them gets it. A receipt that the pipeline quarantines again in the meantime stays there.
@@ -233,9 +240,12 @@ impl Journal {
         self.0.shared.stats()
     }
 
-    /// Deletes what is settled and older than the retention; returns how many segments went. Blocking.
+    /// Deletes what is settled and older than the retention, and what has lain in the quarantine for so long; returns how
+    /// many segments and quarantined receipts went. Blocking.
     pub fn expire(&self, now: jiff::Timestamp) -> Result<usize, JournalError> {
-        retain::expire(&self.0.shared, now)
+        // Neither must keep the other from its turn.
+        let (segments, receipts) = (retain::expire(&self.0.shared, now), quarantine::expire(&self.0.shared, now));
+        Ok(segments? + receipts?)
     }
 
     /// Writes what is left and syncs; appends after this fail.

@@ -7,11 +7,12 @@ use std::{
     io,
     os::unix::fs::MetadataExt,
     sync::atomic::Ordering,
+    time::{Duration, Instant, SystemTime},
 };
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::{
     JournalError, Quarantined, Ticket, bodies, folder,
@@ -24,6 +25,11 @@ use super::{
 };
 use crate::receipt::{ChannelId, Receipt, ReceiptId, Verdict};
 
+/// The quarantine's own budget is this part of the journal's limit, beside it: receipts that cannot be read must not take
+/// the room of those that can.
+const BUDGET_PART: u64 = 4;
+/// How often it is said that the budget is used up.
+const COMPLAINT_PAUSE: Duration = Duration::from_mins(1);
 /// Longer reasons are cut.
 const REASON_CHARACTERS: usize = 1000;
 /// A note is never longer than this.
@@ -89,7 +95,7 @@ fn json(value: &impl Serialize) -> Result<Vec<u8>, JournalError> {
 }
 
 fn keep(shared: &Shared, id: ReceiptId, parts: &[&[u8]]) -> io::Result<()> {
-    let _turn = shared.quarantine();
+    let mut complained = shared.quarantine();
     let name = shared.folder.quarantined(id);
     let new = name.with_extension("new");
     let _ = fs::remove_file(&new);
@@ -99,14 +105,50 @@ fn keep(shared: &Shared, id: ReceiptId, parts: &[&[u8]]) -> io::Result<()> {
     let length = kept.inspect_err(|_| {
         let _ = fs::remove_file(&new);
     })?;
-    shared.bytes.fetch_add(length, Ordering::Relaxed);
-    match replaced {
-        Ok(length) => shared.freed(length),
-        Err(_) => {
-            shared.quarantined.fetch_add(1, Ordering::Relaxed);
-        }
+    if let Ok(length) = replaced {
+        shared.released(1, length);
+    }
+    shared.quarantined.fetch_add(1, Ordering::Relaxed);
+    let bytes = shared.quarantined_bytes.fetch_add(length, Ordering::Relaxed) + length;
+    let budget = shared.max_bytes / BUDGET_PART;
+    if bytes > budget && complained.is_none_or(|last| last.elapsed() >= COMPLAINT_PAUSE) {
+        *complained = Some(Instant::now());
+        // Kept all the same: what was verified is not lost before its retention ends.
+        error!(bytes, budget, "the quarantine is over its budget; mend what its receipts failed on and replay them");
     }
     folder::sync_folder(&shared.folder.quarantine)
+}
+
+/// Deletes receipts that have lain here for the retention, oldest first; returns how many. What counts is the time in the
+/// quarantine, so that an operator has all of it, however late the receipt came here. Blocking.
+pub(super) fn expire(shared: &Shared, now: Timestamp) -> Result<usize, JournalError> {
+    let failed = |error: io::Error| folder::refusal("the quarantine", &error);
+    let Ok(cut) = now.checked_sub(shared.retention).map(SystemTime::from) else { return Ok(0) };
+    let names = folder::names(&shared.folder.quarantine).map_err(failed)?;
+    let mut old: Vec<(SystemTime, ReceiptId)> = names
+        .iter()
+        .filter_map(|name| name.parse().ok())
+        .filter_map(|id| Some((fs::metadata(shared.folder.quarantined(id)).ok()?.modified().ok()?, id)))
+        .filter(|(changed, _)| *changed < cut)
+        .collect();
+    old.sort_unstable();
+    let mut count = 0;
+    for (_, id) in old {
+        let path = shared.folder.quarantined(id);
+        let _turn = shared.quarantine();
+        // It may be another file by now.
+        let Ok(metadata) = fs::metadata(&path) else { continue };
+        if metadata.modified().is_ok_and(|changed| changed < cut) {
+            fs::remove_file(&path).map_err(failed)?;
+            shared.released(1, metadata.len());
+            count += 1;
+            warn!(receipt.id = %id, "a quarantined receipt that nobody replayed is deleted after its retention");
+        }
+    }
+    if count > 0 {
+        folder::sync_folder(&shared.folder.quarantine).map_err(failed)?;
+    }
+    Ok(count)
 }
 
 /// Everything in the quarantine, oldest first. Blocking.
@@ -120,7 +162,8 @@ pub(super) fn list(shared: &Shared) -> Result<Vec<Quarantined>, JournalError> {
     Ok(list)
 }
 
-fn note(shared: &Shared, receipt: ReceiptId) -> Result<Option<Quarantined>, JournalError> {
+/// What lists say of one receipt; None when it is not here, or damaged. Blocking.
+pub(super) fn note(shared: &Shared, receipt: ReceiptId) -> Result<Option<Quarantined>, JournalError> {
     let Some(mut scan) = open(shared, receipt)? else { return Ok(None) };
     let found = scan.next(BLOCK as u64 + FRAME as u64 + NOTE_BYTES);
     let Found::Record { frame, .. } = found.map_err(|error| folder::refusal("the quarantine", &error))? else {
@@ -176,8 +219,6 @@ pub(super) fn release(shared: &Shared, receipt: ReceiptId, seen: Seen) -> Result
         return Ok(());
     }
     fs::remove_file(&path).map_err(failed)?;
-    shared.freed(metadata.len());
-    let update = |count: u64| Some(count.saturating_sub(1));
-    let _ = shared.quarantined.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+    shared.released(1, metadata.len());
     folder::sync_folder(&shared.folder.quarantine).map_err(failed)
 }

@@ -87,16 +87,19 @@ pub(super) struct Shared {
     /// The last sequence number on the disk.
     pub durable: AtomicU64,
     pub settled: AtomicU64,
+    /// Of segments and bodies: what the limit counts.
     pub bytes: AtomicU64,
+    /// Receipts in the quarantine, and their bytes.
     pub quarantined: AtomicU64,
+    pub quarantined_bytes: AtomicU64,
     /// After a failure everything is refused until then.
     refusing: Mutex<Option<(Instant, JournalError)>>,
     waiting: Arc<Semaphore>,
     pub bodies: Arc<Semaphore>,
     /// Numbers of bodies whose record is not durable yet.
     in_flight: Mutex<HashSet<u64>>,
-    /// Held while a file of the quarantine comes or goes.
-    quarantine: Mutex<()>,
+    /// Held while a file of the quarantine comes or goes. When was it last said that there are too many?
+    quarantine: Mutex<Option<Instant>>,
     /// Held from the reading of a quarantined receipt until it is released, so that nobody brings it back twice.
     pub replays: sync::Mutex<()>,
     /// The next append writes everything and then fails as a full disk does.
@@ -113,6 +116,11 @@ impl std::fmt::Debug for Shared {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nobody panics while he holds one of these locks halfway through a change.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take_off(count: &AtomicU64, less: u64) {
+    let update = |held: u64| Some(held.saturating_sub(less));
+    let _ = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
 }
 
 fn closed() -> JournalError {
@@ -141,6 +149,7 @@ impl Shared {
             durable: AtomicU64::new(0),
             settled: AtomicU64::new(0),
             quarantined: AtomicU64::new(0),
+            quarantined_bytes: AtomicU64::new(0),
             refusing: Mutex::new(None),
             waiting: Arc::new(Semaphore::new(WAITING_KIB as usize)),
             bodies: Arc::new(Semaphore::new(BODIES_AT_ONCE)),
@@ -160,7 +169,7 @@ impl Shared {
         lock(&self.in_flight)
     }
 
-    pub fn quarantine(&self) -> MutexGuard<'_, ()> {
+    pub fn quarantine(&self) -> MutexGuard<'_, Option<Instant>> {
         lock(&self.quarantine)
     }
 
@@ -168,7 +177,7 @@ impl Shared {
         let durable = self.durable.load(Ordering::Acquire);
         JournalStats {
             backlog: durable.saturating_sub(self.settled.load(Ordering::Relaxed)),
-            bytes: self.bytes.load(Ordering::Relaxed),
+            bytes: self.bytes.load(Ordering::Relaxed) + self.quarantined_bytes.load(Ordering::Relaxed),
             quarantined: self.quarantined.load(Ordering::Relaxed),
             is_writable: self.refusal().is_none(),
         }
@@ -176,8 +185,13 @@ impl Shared {
 
     /// Takes bytes off the books.
     pub fn freed(&self, bytes: u64) {
-        let update = |held: u64| Some(held.saturating_sub(bytes));
-        let _ = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, update);
+        take_off(&self.bytes, bytes);
+    }
+
+    /// Takes files of the quarantine off the books.
+    pub fn released(&self, files: u64, bytes: u64) {
+        take_off(&self.quarantined, files);
+        take_off(&self.quarantined_bytes, bytes);
     }
 
     /// Waits until there is room in memory for a record of this size.

@@ -86,16 +86,19 @@ impl Writer {
 
     /// Bodies and quarantine are counted here, so that many files do not hold up the start.
     fn measure(&self) {
-        for (path, is_quarantine) in [(&self.shared.folder.bodies, false), (&self.shared.folder.quarantine, true)] {
-            match folder::measure(path) {
-                Ok((bytes, files)) => {
-                    self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
-                    if is_quarantine {
-                        self.shared.quarantined.fetch_add(files, Ordering::Relaxed);
-                    }
-                }
-                Err(error) => warn!(%error, "a folder of the journal cannot be measured; the limit does not count it"),
+        let Shared { folder, bytes, quarantined, quarantined_bytes, .. } = &*self.shared;
+        match folder::measure(&folder.bodies) {
+            Ok((found, _)) => {
+                bytes.fetch_add(found, Ordering::Relaxed);
             }
+            Err(error) => warn!(%error, "the bodies of the journal cannot be measured; the limit does not count them"),
+        }
+        match folder::measure(&folder.quarantine) {
+            Ok((found, files)) => {
+                quarantined_bytes.fetch_add(found, Ordering::Relaxed);
+                quarantined.fetch_add(files, Ordering::Relaxed);
+            }
+            Err(error) => warn!(%error, "the quarantine cannot be measured; its budget does not count what is there"),
         }
     }
 

@@ -109,7 +109,7 @@ pub async fn show(
 }
 
 async fn proof(app: &App, receipt: Receipt, verdict: Verdict) -> Result<Proof, Problem> {
-    let quarantined = app.journal.quarantined().await?.into_iter().find(|entry| entry.receipt == receipt.id);
+    let quarantined = app.journal.quarantined_one(receipt.id).await?;
     let origin = Origin::of(&receipt, verdict);
     let complaints = complaints(app, &origin).await?;
     let state = match (&quarantined, complaints.is_empty()) {
