@@ -81,6 +81,10 @@ pub enum JournalError {
     /// 503: the disk fails.
     #[error("the journal cannot write: {0}")]
     Failed(String),
+    /// From [`Journal::quarantine`] alone: neither memory nor the disk has the receipt whole, and trying again changes
+    /// nothing.
+    #[error("the journal has lost a receipt: {0}")]
+    Gone(String),
     /// From [`Journal::open`] alone: somebody has to mend the folder or the configuration before the gateway can start.
     #[error("the journal cannot be opened: {0}")]
     Unusable(String),
@@ -197,7 +201,7 @@ impl Journal {
         self.0.shared.settled(through);
     }
 
-    /// Copies a receipt to the quarantine, durably.
+    /// Copies a receipt to the quarantine, durably. While it is in memory, damage to its record on the disk does not matter.
     pub async fn quarantine(&self, ticket: Ticket, reason: &str) -> Result<(), JournalError> {
         let reason = reason.to_owned();
         self.blocking(move |shared| quarantine::put(shared, ticket, &reason)).await

@@ -11,7 +11,7 @@ use super::{
     record::{self, Decoded},
     scan::{Found, Scan, ScanError},
     seal::Kind,
-    shared::Shared,
+    shared::{Record, Shared},
 };
 use crate::receipt::{Receipt, ReceiptId, Verdict};
 
@@ -38,10 +38,27 @@ pub(super) fn read(
     Ok(Some((receipt, verdict)))
 }
 
-/// The receipt of a ticket, while its segment is there. Blocking.
+/// The receipt of a ticket: from memory while it is there, then from its segment. None when the segment is gone, or the
+/// record or its body damaged. Blocking.
 pub(super) fn by_ticket(shared: &Shared, ticket: Ticket) -> Result<Option<(Receipt, Verdict)>, JournalError> {
+    let recent = shared.state().recent.get(ticket.sequence).cloned();
+    let recent = recent.and_then(|record| decode_recent(shared, record));
+    if let Some(found) = recent.filter(|(receipt, _)| receipt.id == ticket.receipt) {
+        return Ok(Some(found));
+    }
     let Some(place) = shared.state().index.locate(ticket.sequence) else { return Ok(None) };
     search(shared, &place, |frame| frame.sequence == ticket.sequence && frame.id == *ticket.receipt.0.as_bytes())
+}
+
+fn decode_recent(shared: &Shared, mut record: Record) -> Option<(Receipt, Verdict)> {
+    let key = &shared.session.key;
+    let frame = Frame::read(&record.frame, key)?;
+    let payload = key.open(&frame, Kind::Record, record.frame.get_mut(FRAME..)?)?;
+    let Decoded { mut receipt, verdict, .. } = record::decode(&frame, payload)?;
+    if let Some(body) = record.body {
+        receipt.request.body = body;
+    }
+    Some((receipt, verdict))
 }
 
 /// A receipt, from whatever segment has it. Blocking, and slow where there are gigabytes.

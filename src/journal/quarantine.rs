@@ -65,10 +65,13 @@ impl Seen {
     }
 }
 
-/// Copies a receipt out of the segments; durable when it returns. Blocking.
+/// Copies a receipt out of memory or the segments; durable when it returns. Blocking.
 pub(super) fn put(shared: &Shared, ticket: Ticket, reason: &str) -> Result<(), JournalError> {
     let (receipt, verdict) = lookup::by_ticket(shared, ticket)?.ok_or_else(|| {
-        JournalError::Failed(format!("receipt {} is not in the journal and cannot be quarantined", ticket.receipt))
+        JournalError::Gone(format!(
+            "receipt {} cannot be quarantined: the record is damaged on the disk",
+            ticket.receipt
+        ))
     })?;
     let note = Note {
         channel: receipt.channel.clone(),

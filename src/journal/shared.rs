@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bytes::Bytes;
 use tokio::sync::{self, Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::{
@@ -67,10 +68,26 @@ pub(super) struct Ring {
     bytes: usize,
 }
 
+/// The records written last, as they are on the disk. The reader may have got them from memory long ago; whoever quarantines one
+/// then needs no good copy on the disk.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    records: VecDeque<(u64, Record)>,
+    bytes: usize,
+}
+
+/// A record as it is on the disk, with the body that lies in another file, if one does.
+#[derive(Clone, Debug)]
+pub(super) struct Record {
+    pub frame: Vec<u8>,
+    pub body: Option<Bytes>,
+}
+
 #[derive(Debug, Default)]
 pub(super) struct State {
     pub index: Index,
     pub ring: Ring,
+    pub recent: Recent,
 }
 
 pub(super) struct Shared {
@@ -144,7 +161,7 @@ impl Shared {
             queue: Mutex::default(),
             arrived: Condvar::new(),
             bytes: AtomicU64::new(index.bytes()),
-            state: Mutex::new(State { index, ring: Ring::default() }),
+            state: Mutex::new(State { index, ..State::default() }),
             news: Notify::new(),
             durable: AtomicU64::new(0),
             settled: AtomicU64::new(0),
@@ -304,6 +321,29 @@ impl State {
         if let Some(entry) = self.index.get_mut(first) {
             entry.mark(sequence, at);
         }
+    }
+}
+
+impl Recent {
+    /// Keeps a record; the oldest go when there are too many.
+    pub fn push(&mut self, sequence: u64, record: Record) {
+        self.bytes += record.weight();
+        self.records.push_back((sequence, record));
+        while self.records.len() > RING_RECEIPTS || self.bytes > RING_BYTES {
+            let Some((_, record)) = self.records.pop_front() else { return };
+            self.bytes = self.bytes.saturating_sub(record.weight());
+        }
+    }
+
+    pub fn get(&self, sequence: u64) -> Option<&Record> {
+        let place = self.records.binary_search_by_key(&sequence, |(sequence, _)| *sequence).ok()?;
+        self.records.get(place).map(|(_, record)| record)
+    }
+}
+
+impl Record {
+    fn weight(&self) -> usize {
+        self.frame.capacity() + self.body.as_ref().map_or(0, Bytes::len)
     }
 }
 

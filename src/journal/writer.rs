@@ -20,7 +20,7 @@ use super::{
     index::Entry,
     retain,
     segment::Segment,
-    shared::{Pending, Shared},
+    shared::{Pending, Record, Shared},
 };
 
 /// What is settled is written down this often.
@@ -197,6 +197,8 @@ impl Writer {
                 entry.end = at + record.len() as u64;
             }
             at += record.len() as u64;
+            let outside = body.as_ref().map(|_| receipt.request.body.clone());
+            state.recent.push(ticket.sequence, Record { frame: record, body: outside });
             state.ring.push(Journalled { receipt, verdict, ticket });
             answers.push((answer, ticket, body, permit));
         }

@@ -27,7 +27,7 @@ use crate::{
     assemble::{Assembled, flush_due},
     channel::Channel,
     clock,
-    journal::Ticket,
+    journal::{JournalError, Ticket},
     message::DeliveryReport,
     normalise::Normalised,
     receipt::ChannelId,
@@ -165,12 +165,17 @@ impl Applier {
         batch
     }
 
-    /// Durable before the journal's mark moves on.
+    /// Durable before the journal's mark moves on. A receipt that nobody can read any more must not hold up the others; the
+    /// books count it as quarantined like the rest.
     async fn quarantine(&self, receipts: &[(Ticket, String)], stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
         for (ticket, reason) in receipts {
             tracing::info!(receipt.id = %ticket.receipt, reason, "a receipt is quarantined");
             let mut wait = FIRST_WAIT;
             while let Err(error) = self.pipeline.journal.quarantine(*ticket, reason).await {
+                if matches!(error, JournalError::Gone(_)) {
+                    tracing::error!(%error, receipt.id = %ticket.receipt, "a receipt is lost: its record is damaged");
+                    break;
+                }
                 tracing::error!(%error, receipt.id = %ticket.receipt, "the quarantine cannot be written; trying again");
                 pause(&mut wait, stop).await?;
             }

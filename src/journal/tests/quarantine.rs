@@ -102,3 +102,35 @@ async fn a_full_quarantine_takes_more_and_nothing_from_the_journal() {
     append_all(&journal, 200..=200).await;
     assert_eq!(journal.stats().quarantined, counted);
 }
+
+#[tokio::test]
+async fn a_receipt_that_is_damaged_on_the_disk_is_quarantined_from_memory_or_given_up() {
+    let place = Place::new();
+    for key in [None, Some(vec![7; 32].into())] {
+        let options = JournalOptions { key, ..place.options() };
+        let (journal, mut tail) = Journal::open(options.clone()).expect("opens");
+        let (large, small) = (receipt(1, &vec![1; 70_000]), receipt(2, b"small"));
+        append(&journal, large.clone()).await.expect("appended");
+        append(&journal, small.clone()).await.expect("appended");
+        // The pipeline has them from memory; then the disk loses both.
+        let tickets: Vec<Ticket> = drain(&mut tail).await.iter().map(Journalled::ticket).collect();
+        for body in files(&place.path().join("bodies")) {
+            fs::remove_file(body).expect("gone");
+        }
+        let segment = place.segments().pop().expect("there");
+        let length = fs::metadata(&segment).expect("there").len() as usize;
+        let file = fs::OpenOptions::new().write(true).open(&segment).expect("there");
+        std::os::unix::fs::FileExt::write_all_at(&file, &vec![0xEE; length - 1024], 1024).expect("overwritten");
+        for (ticket, receipt) in tickets.iter().zip([large, small]) {
+            journal.quarantine(*ticket, "no message").await.expect("quarantined");
+            assert_eq!(journal.find(receipt.id).await.expect("no error"), Some((receipt, verdict())));
+        }
+        journal.settled(tickets[1].sequence);
+        drop((journal, tail));
+
+        let (journal, tail) = Journal::open(options).expect("opens");
+        let error = journal.quarantine(tickets[1], "no message").await.expect_err("nobody has it");
+        assert!(matches!(error, JournalError::Gone(_)), "{error}");
+        drop((journal, tail));
+    }
+}
