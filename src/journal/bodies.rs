@@ -14,7 +14,7 @@ use super::{
     JournalError, folder,
     frame::{BLOCK, FRAME, Frame},
     retain,
-    scan::{Found, Scan, ScanError},
+    scan::{Found, Scan, ScanError, Unreadable},
     seal::Kind,
     shared::Shared,
 };
@@ -97,12 +97,12 @@ pub(super) fn write_file(path: &Path, parts: &[&[u8]]) -> io::Result<u64> {
 }
 
 /// The body of a record; None when its file is gone or damaged. Blocking.
-pub(super) fn read(shared: &Shared, record: &Frame) -> Result<Option<Bytes>, ScanError> {
+pub(super) fn read(shared: &Shared, record: &Frame, unreadable: Unreadable) -> Result<Option<Bytes>, ScanError> {
     let name = shared.folder.body(&record.id, record.body);
     // It may get its final name between two looks: the third one finds it then.
     let mut scan = None;
     for path in [&name, &shared.folder.new_body(&record.id, record.body), &name] {
-        match Scan::open(path, &shared.master, BLOCK as u64) {
+        match Scan::open_with(path, &shared.master, BLOCK as u64, unreadable) {
             Err(ScanError::Io(error)) if error.kind() == io::ErrorKind::NotFound => {}
             Err(ScanError::NoHead) => return Ok(None),
             Err(error) => return Err(error),

@@ -21,6 +21,7 @@ pub(super) fn read(
     scan: &mut Scan,
     frame: &Frame,
 ) -> Result<Option<(Receipt, Verdict)>, JournalError> {
+    let unreadable = scan.unreadable;
     let (key, payload) = scan.payload();
     let decoded = key.open(frame, Kind::Record, payload).and_then(|payload| record::decode(frame, payload));
     let Some(Decoded { mut receipt, verdict, body_length }) = decoded else {
@@ -28,7 +29,7 @@ pub(super) fn read(
         return Ok(None);
     };
     if frame.body != 0 {
-        let body = bodies::read(shared, frame).map_err(|error| failed(error, "the body of a receipt"))?;
+        let body = bodies::read(shared, frame, unreadable).map_err(|error| failed(error, "the body of a receipt"))?;
         let Some(body) = body.filter(|body| body.len() as u64 == body_length) else {
             error!(sequence = frame.sequence, receipt.id = %receipt.id, "the body of a receipt is gone or damaged");
             return Ok(None);

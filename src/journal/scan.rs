@@ -18,6 +18,11 @@ use super::{
 /// How much is read at once.
 const CHUNK: u64 = 256 << 10;
 
+/// The disk gives or refuses this much at least.
+const PAGE: u64 = 4 << 10;
+/// Stands where it refuses.
+const UNREAD: u8 = 0xEE;
+
 /// Why a file cannot be scanned.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum ScanError {
@@ -28,6 +33,16 @@ pub(super) enum ScanError {
     /// Both heads of the file are damaged: nothing in it can be told from anything else.
     #[error("the head of the file is damaged")]
     NoHead,
+}
+
+/// What is done about bytes that the disk does not give.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Unreadable {
+    /// An error: another try may do better.
+    #[default]
+    Fails,
+    /// They are damage like any other.
+    IsDamage,
 }
 
 /// What comes next in a segment.
@@ -52,6 +67,10 @@ pub(super) struct Scan {
     /// Where the next record is expected.
     at: u64,
     payload: std::ops::Range<usize>,
+    pub unreadable: Unreadable,
+    /// Bytes that the disk does not give.
+    #[cfg(test)]
+    pub bad: std::ops::Range<u64>,
 }
 
 enum Probe {
@@ -63,12 +82,29 @@ enum Probe {
 impl Scan {
     /// Reads the head of the file; the first record is expected at `from`.
     pub fn open(path: &Path, master: &MasterKey, from: u64) -> Result<Self, ScanError> {
+        Self::open_with(path, master, from, Unreadable::Fails)
+    }
+
+    pub fn open_with(path: &Path, master: &MasterKey, from: u64, unreadable: Unreadable) -> Result<Self, ScanError> {
         let file = File::open(path)?;
         let mut block = [0; BLOCK];
-        read_up_to(&file, &mut block, 0)?;
+        match (read_up_to(&file, &mut block, 0), unreadable) {
+            (Err(_), Unreadable::IsDamage) => return Err(ScanError::NoHead),
+            (read, _) => read?,
+        };
         let header = FileHeader::decode(&block).ok_or(ScanError::NoHead)?;
         let key = FileKey::of(&header, master)?;
-        Ok(Self { file, key, buffer: Vec::new(), base: 0, at: from, payload: 0..0 })
+        Ok(Self {
+            file,
+            key,
+            buffer: Vec::new(),
+            base: 0,
+            at: from,
+            payload: 0..0,
+            unreadable,
+            #[cfg(test)]
+            bad: 0..0,
+        })
     }
 
     pub fn file_length(&self) -> io::Result<u64> {
@@ -179,10 +215,48 @@ impl Scan {
         let target = length.max(CHUNK).min(limit.saturating_sub(at)) as usize;
         if target > filled {
             self.buffer.resize(target, 0);
-            let read = read_up_to(&self.file, &mut self.buffer[filled..], at + filled as u64)?;
-            self.buffer.truncate(filled + read);
+            let from = at + filled as u64;
+            let read = self.read(filled, from);
+            let read = match self.unreadable {
+                Unreadable::IsDamage if read.is_err() => self.read_around(filled, from),
+                _ => read,
+            };
+            self.buffer.truncate(filled + *read.as_ref().unwrap_or(&0));
+            read?;
         }
         Ok(())
+    }
+
+    /// Fills the buffer behind `filled` with what lies at `at` in the file; returns how many bytes there were.
+    fn read(&mut self, filled: usize, at: u64) -> io::Result<usize> {
+        #[cfg(test)]
+        if at < self.bad.end && at + (self.buffer.len() - filled) as u64 > self.bad.start {
+            return Err(io::Error::from_raw_os_error(5));
+        }
+        read_up_to(&self.file, &mut self.buffer[filled..], at)
+    }
+
+    /// The same, page by page. Where the disk does not give a page something else stands there that is no record: checksums
+    /// tell, and empty space is never taken for it.
+    fn read_around(&mut self, filled: usize, at: u64) -> io::Result<usize> {
+        let end = self.file_length()?;
+        let target = self.buffer.len();
+        let mut done = filled;
+        while done < target {
+            let from = at + (done - filled) as u64;
+            if from >= end {
+                break;
+            }
+            let page = (PAGE - from % PAGE).min(end - from).min((target - done) as u64) as usize;
+            self.buffer.truncate(done + page);
+            self.buffer.resize(done + page, 0);
+            if self.read(done, from).is_err() {
+                self.buffer[done..].fill(UNREAD);
+            }
+            done += page;
+        }
+        self.buffer.resize(target, 0);
+        Ok(done - filled)
     }
 }
 
@@ -214,4 +288,57 @@ fn find_magic(bytes: &[u8]) -> Option<usize> {
         from += place + 1;
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file of records of 6,000 bytes.
+    fn write(path: &Path, records: u64) {
+        let key = FileKey::fresh(&MasterKey::default());
+        let mut bytes = key.header(1).encode().to_vec();
+        for sequence in 1..=records {
+            let payload = [sequence as u8; 6000];
+            let frame = Frame { sequence, length: 6000, checksum: key.checksum(&payload), ..Frame::default() };
+            let mut head = [0; FRAME];
+            frame.write(&mut head, &key);
+            bytes.extend_from_slice(&head);
+            bytes.extend_from_slice(&payload);
+        }
+        std::fs::write(path, bytes).expect("written");
+    }
+
+    fn sequences(scan: &mut Scan, limit: u64) -> io::Result<Vec<u64>> {
+        let mut sequences = Vec::new();
+        loop {
+            match scan.next(limit)? {
+                Found::Record { frame, .. } => sequences.push(frame.sequence),
+                Found::Damaged { .. } => {}
+                Found::End { .. } => return Ok(sequences),
+            }
+        }
+    }
+
+    #[test]
+    fn a_page_that_the_disk_does_not_give_costs_the_records_that_lie_in_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("segment");
+        write(&path, 60);
+        let length = std::fs::metadata(&path).expect("there").len();
+        for page in [1, 7, 40, length / PAGE] {
+            let bad = page * PAGE..(page + 1) * PAGE;
+            let mut scan = Scan::open(&path, &MasterKey::default(), BLOCK as u64).expect("opens");
+            scan.bad = bad.clone();
+            assert!(sequences(&mut scan, length).is_err(), "page {page}");
+            let mut scan =
+                Scan::open_with(&path, &MasterKey::default(), BLOCK as u64, Unreadable::IsDamage).expect("opens");
+            scan.bad = bad.clone();
+            let whole = (1..=60).filter(|sequence| {
+                let begin = BLOCK as u64 + (sequence - 1) * 6064;
+                begin >= bad.end || begin + 6064 <= bad.start
+            });
+            assert_eq!(sequences(&mut scan, length).expect("readable"), whole.collect::<Vec<_>>(), "page {page}");
+        }
+    }
 }

@@ -12,12 +12,14 @@ use super::{
     JournalError, Journalled, Ticket, folder,
     index::Place,
     lookup::{self, receipt_id},
-    scan::{Found, Scan, ScanError},
+    scan::{Found, Scan, ScanError, Unreadable},
     shared::Shared,
 };
 
 /// Read from the disk at once.
 const READ_BYTES: usize = 512 << 10;
+/// What the disk does not give in so many tries at one place is damage; the receipts behind it must not wait for ever.
+const TRIES: u32 = 5;
 
 /// Reads receipts in the order of acceptance, from the first that is not settled; there is one.
 #[derive(Debug)]
@@ -58,13 +60,13 @@ impl Tail {
                 return Ok(Some(receipts));
             }
             let disk = self.disk.take().filter(|disk| disk.next == self.next);
-            let disk = disk.unwrap_or_else(|| Disk { shared: Arc::clone(&self.shared), next: self.next, open: None });
+            let disk = disk.unwrap_or_else(|| Disk::new(Arc::clone(&self.shared), self.next));
             let (disk, receipts) = spawn_blocking(move || disk.read(max, durable))
                 .await
                 .map_err(|error| JournalError::Failed(format!("the journal's reader stopped: {error}")))?;
-            let receipts = receipts?;
             self.next = disk.next;
             self.disk = Some(disk);
+            let receipts = receipts?;
             if !receipts.is_empty() {
                 return Ok(Some(receipts));
             }
@@ -79,10 +81,16 @@ struct Disk {
     next: u64,
     /// The segment that is being read, by its first number.
     open: Option<(u64, Scan)>,
+    /// The number at which reading failed last, and how many times.
+    failed: (u64, u32),
 }
 
 impl Disk {
-    /// Reads on. After an error the same receipts are read again.
+    fn new(shared: Arc<Shared>, next: u64) -> Self {
+        Self { shared, next, open: None, failed: (0, 0) }
+    }
+
+    /// Reads on. After an error the same receipts are read again, and after some errors without what cannot be read.
     fn read(mut self, max: usize, durable: u64) -> (Self, Result<Vec<Journalled>, JournalError>) {
         let mut receipts = Vec::new();
         let from = self.next;
@@ -90,6 +98,11 @@ impl Disk {
         while self.next <= durable && receipts.len() < max && bytes < READ_BYTES {
             if let Err(error) = self.step(durable, &mut receipts, &mut bytes) {
                 if receipts.is_empty() {
+                    let tries = if self.failed.0 == self.next { self.failed.1 + 1 } else { 1 };
+                    self.failed = (self.next, tries);
+                    if tries == TRIES {
+                        error!(%error, sequence = self.next, tries, "the journal cannot be read here; what the disk does not give is stepped over");
+                    }
                     (self.next, self.open) = (from, None);
                     return (self, Err(error));
                 }
@@ -156,7 +169,10 @@ impl Disk {
         if let Some((_, scan)) = self.open.take().filter(|(first, _)| *first == place.first) {
             return Ok(Some(scan));
         }
-        match Scan::open(&self.shared.folder.segment(place.first), &self.shared.master, place.from) {
+        // On the way to the place that failed there may be damage, which is read again.
+        let unreadable =
+            if self.failed.0 >= self.next && self.failed.1 >= TRIES { Unreadable::IsDamage } else { Unreadable::Fails };
+        match Scan::open_with(&self.shared.folder.segment(place.first), &self.shared.master, place.from, unreadable) {
             Ok(scan) => Ok(Some(scan)),
             Err(ScanError::Io(error)) if error.kind() != io::ErrorKind::NotFound => {
                 Err(folder::refusal("a segment", &error))

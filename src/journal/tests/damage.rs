@@ -198,3 +198,25 @@ fn g2_what_a_killed_process_leaves_has_every_receipt_that_was_accepted() {
         assert_eq!(numbers(&rest(&journal, &mut tail).await), (1..=8).collect::<Vec<_>>());
     });
 }
+
+#[test]
+fn a_segment_that_the_disk_does_not_give_is_stepped_over_after_some_tries() {
+    let place = Place::new();
+    run(async {
+        for numbers in [1..=5, 6..=10] {
+            let (journal, _tail) = place.open();
+            append_all(&journal, numbers).await;
+        }
+        let (journal, mut tail) = place.open();
+        // A folder opens and cannot be read.
+        let segment = place.segments()[0].clone();
+        fs::remove_file(&segment).expect("gone");
+        fs::create_dir(&segment).expect("made");
+        for turn in 0..5 {
+            let error = tail.next(7).await.expect_err("it cannot be read");
+            assert!(matches!(error, JournalError::Failed(_)), "turn {turn}: {error}");
+        }
+        assert_eq!(numbers(&drain(&mut tail).await), (6..=10).collect::<Vec<_>>());
+        drop(journal);
+    });
+}
