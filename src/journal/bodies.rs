@@ -61,7 +61,7 @@ pub(super) fn write(shared: &Arc<Shared>, id: ReceiptId, body: &Bytes) -> Result
             "no room for a large body; see why the store does not take receipts".to_owned(),
         ));
     }
-    if shared.folder.available().is_ok_and(|available| available < length) {
+    if retain::make_disk_room(shared, length).is_ok_and(|available| available < length) {
         return Err(JournalError::Full("the disk of the data folder has no room for a large body".to_owned()));
     }
     let id = *id.0.as_bytes();
@@ -120,12 +120,15 @@ pub(super) fn read(shared: &Shared, record: &Frame, unreadable: Unreadable) -> R
     Ok(key.open(&frame, Kind::Body, payload).filter(|_| is_ours).map(Bytes::copy_from_slice))
 }
 
-/// Deletes a body that no record names, or whose record expired. Blocking.
-pub(super) fn remove(shared: &Shared, id: &[u8; 16], number: u64) {
+/// Deletes a body that no record names, or whose record expired; returns how many bytes went. Blocking.
+pub(super) fn remove(shared: &Shared, id: &[u8; 16], number: u64) -> u64 {
+    let mut gone = 0;
     for path in [shared.folder.body(id, number), shared.folder.new_body(id, number)] {
         let length = fs::metadata(&path).map_or(0, |metadata| metadata.len());
         if fs::remove_file(&path).is_ok() {
             shared.freed(length);
+            gone += length;
         }
     }
+    gone
 }

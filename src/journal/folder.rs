@@ -30,12 +30,27 @@ pub(super) struct Folder {
     pub root: PathBuf,
     pub bodies: PathBuf,
     pub quarantine: PathBuf,
+    /// Bytes of a pretended disk that has nothing but this folder on it; 0: the real one.
+    #[cfg(test)]
+    pub disk: std::sync::Arc<std::sync::atomic::AtomicU64>,
+}
+
+/// What the disk has, bytes.
+struct Disk {
+    size: u64,
+    free: u64,
 }
 
 impl Folder {
     /// Makes the folders, and refuses those that others can read.
     pub fn open(root: &Path) -> Result<Self, JournalError> {
-        let folder = Self { root: root.to_owned(), bodies: root.join("bodies"), quarantine: root.join("quarantine") };
+        let folder = Self {
+            root: root.to_owned(),
+            bodies: root.join("bodies"),
+            quarantine: root.join("quarantine"),
+            #[cfg(test)]
+            disk: std::sync::Arc::default(),
+        };
         for path in [&folder.root, &folder.bodies, &folder.quarantine] {
             if !path.exists() {
                 let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
@@ -91,9 +106,32 @@ impl Folder {
 
     /// How many bytes the journal may still take from the disk.
     pub fn available(&self) -> io::Result<u64> {
+        let disk = self.disk()?;
+        Ok(disk.free.saturating_sub(disk.floor()))
+    }
+
+    /// How many bytes the disk lacks until the journal may take so many.
+    pub fn lacking(&self, wanted: u64) -> io::Result<u64> {
+        let disk = self.disk()?;
+        Ok(disk.floor().saturating_add(wanted).saturating_sub(disk.free))
+    }
+
+    fn disk(&self) -> io::Result<Disk> {
+        #[cfg(test)]
+        if let size @ 1.. = self.disk.load(std::sync::atomic::Ordering::Relaxed) {
+            let folders = [&self.root, &self.bodies, &self.quarantine];
+            let used = folders.into_iter().map(|folder| measure(folder).map_or(0, |(bytes, _)| bytes)).sum();
+            return Ok(Disk { size, free: size.saturating_sub(used) });
+        }
         let disk = statvfs(&self.root)?;
-        let floor = (disk.f_blocks.saturating_mul(disk.f_frsize) / FLOOR_PART).min(FLOOR_BYTES);
-        Ok(disk.f_bavail.saturating_mul(disk.f_frsize).saturating_sub(floor))
+        let bytes = |blocks: u64| blocks.saturating_mul(disk.f_frsize);
+        Ok(Disk { size: bytes(disk.f_blocks), free: bytes(disk.f_bavail) })
+    }
+}
+
+impl Disk {
+    fn floor(&self) -> u64 {
+        (self.size / FLOOR_PART).min(FLOOR_BYTES)
     }
 }
 

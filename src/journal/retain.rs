@@ -1,5 +1,5 @@
-//! What goes, and when: settled segments after the retention, earlier when the limit is reached, and bodies that no record
-//! names.
+//! What goes, and when: settled segments after the retention, earlier when the limit is reached or the disk is full, and bodies
+//! that no record names.
 
 use std::{collections::HashSet, fs, io, sync::atomic::Ordering};
 
@@ -34,6 +34,22 @@ pub(super) fn make_room(shared: &Shared, wanted: u64) -> u64 {
         );
         delete(shared, &entry);
     }
+}
+
+/// Bytes of the disk that may be written, at least `wanted` if settled segments can give way: on a disk that is smaller than the
+/// limit they are what fills it.
+pub(super) fn make_disk_room(shared: &Shared, wanted: u64) -> io::Result<u64> {
+    // Asked once: a file system that frees blocks a while after the deletion must not cost all of the evidence.
+    let mut lacking = shared.folder.lacking(wanted)?;
+    while lacking > 0 {
+        let Some(entry) = take_oldest_settled(shared, |_| true) else { break };
+        warn!(
+            segment = entry.first,
+            "the disk is full: settled receipts are deleted before their retention ends; make room, or lower journal.max_size"
+        );
+        lacking = lacking.saturating_sub(delete(shared, &entry));
+    }
+    shared.folder.available()
 }
 
 /// Deletes settled segments that are older than the retention. Blocking.
@@ -117,12 +133,14 @@ pub(super) fn frames(shared: &Shared, first: u64, end: u64, mut visit: impl FnMu
     }
 }
 
-/// Deletes a segment that is out of the index, and its bodies before it: a crash leaves no body behind that way.
-fn delete(shared: &Shared, entry: &Entry) {
+/// Deletes a segment that is out of the index, and its bodies before it: a crash leaves no body behind that way. Returns
+/// how many bytes went.
+fn delete(shared: &Shared, entry: &Entry) -> u64 {
+    let mut gone = 0;
     if entry.has_bodies != Some(false) {
         let visit = |frame: &Frame| {
             if frame.body != 0 {
-                bodies::remove(shared, &frame.id, frame.body);
+                gone += bodies::remove(shared, &frame.id, frame.body);
             }
             true
         };
@@ -134,8 +152,12 @@ fn delete(shared: &Shared, entry: &Entry) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             error!(%error, segment = entry.first, "a segment cannot be deleted; see who owns the files of the journal");
         }
-        _ => shared.freed(entry.size),
+        _ => {
+            shared.freed(entry.size);
+            gone += entry.size;
+        }
     }
+    gone
 }
 
 /// Bodies whose name is not final: a crash came before their record was written, or before they got their name.

@@ -251,13 +251,16 @@ impl Writer {
         Ok(())
     }
 
-    /// How large the next segment may be: within the limit, and within what the disk has.
+    /// How large the next segment may be: within the limit, and within what the disk has. Settled segments give way to it on
+    /// both counts.
     fn size_of_next(&self, needed: u64) -> Result<u64, JournalError> {
         let wanted = (self.shared.max_bytes / SEGMENT_PART).clamp(SEGMENT_LEAST, SEGMENT_MOST).max(needed);
         let left = retain::make_room(&self.shared, wanted);
-        let available = self.shared.folder.available().map_err(|error| folder::refusal("the disk", &error))?;
+        let least = SEGMENT_LEAST.max(needed);
+        let available = retain::make_disk_room(&self.shared, least.min(left))
+            .map_err(|error| folder::refusal("the disk", &error))?;
         // On a disk that is nearly full not all of the rest is taken at once.
-        let size = wanted.min(left).min((available / 4).max(SEGMENT_LEAST.max(needed)));
+        let size = wanted.min(left).min((available / 4).max(least));
         if size < needed {
             return Err(JournalError::Full(format!(
                 "its {} bytes hold receipts that are not settled; see why the store does not take them, or raise journal.max_size",

@@ -154,3 +154,27 @@ async fn old_evidence_does_not_slow_the_start() {
     assert!(took < Duration::from_millis(1500), "{took:?}");
     drop((journal, tail));
 }
+
+#[tokio::test]
+async fn g7_on_a_disk_that_is_smaller_than_the_limit_evidence_gives_way_and_nothing_else() {
+    let place = Place::new();
+    let (journal, mut tail) = place.open();
+    let shared = &journal.0.shared;
+    shared.folder.disk.store(1 << 20, Ordering::Relaxed);
+    // Four times the disk, every fourth with a file for its body.
+    for number in 1..=200 {
+        let body = vec![b'x'; if number % 4 == 0 { 70_000 } else { 8000 }];
+        let durable = append(&journal, receipt(number, &body)).await.expect("there is room");
+        journal.settled(durable.ticket().sequence);
+    }
+    assert_eq!(sequences(&drain(&mut tail).await).last(), Some(&200));
+    let floor = (1 << 20) / 16;
+    assert!(shared.folder.lacking(0).expect("readable") == 0, "the floor of {floor} bytes is left");
+
+    let taken = fill(&journal).await;
+    assert!(taken > 40, "{taken} receipts of 8 KB on a disk of 1 MiB");
+    let error = append(&journal, receipt(1, &vec![1; 90_000])).await.expect_err("large ones are refused too");
+    assert!(matches!(error, JournalError::Full(_)), "{error}");
+    let out = drain(&mut tail).await;
+    assert_eq!(sequences(&out), (201..=200 + taken).collect::<Vec<_>>(), "what is not settled stays");
+}
