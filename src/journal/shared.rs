@@ -28,8 +28,8 @@ const WAITING_KIB: u32 = 4 << 10;
 /// Bodies that are being written to files of their own at the same time.
 const BODIES_AT_ONCE: usize = 4;
 /// Receipts that are kept for the reader.
-const RING_RECEIPTS: usize = 1024;
-const RING_BYTES: usize = 4 << 20;
+const RING_RECEIPTS: usize = 512;
+const RING_BYTES: usize = 2 << 20;
 
 /// A record that waits for the disk.
 pub(super) struct Pending {
