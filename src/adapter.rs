@@ -15,6 +15,7 @@ pub mod webhook;
 
 /// A receipt taken apart; only an adapter makes one.
 #[derive(Debug)]
+#[expect(clippy::manual_non_exhaustive, reason = "the private field keeps other modules from making one")]
 pub struct Parsed {
     pub origin: Arc<Origin>,
     /// With their places in the receipt.

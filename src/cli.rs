@@ -221,7 +221,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
         Command::Receipt(command) => receipt::run(command),
         Command::Route(RouteCommand::Explain { file, json }) => route::explain(&file, json),
         Command::Schema { what } => configuration::schema(what),
-        Command::Config(command) => configuration::run(command),
+        Command::Config(command) => configuration::run(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

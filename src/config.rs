@@ -377,12 +377,12 @@ impl Config {
             }
         }
         let journal_key = key.and_then(|key| journal_key(&key, &mut mistakes));
-        let trusted_proxies = self.server.trusted_proxies.iter().filter_map(|text| match text.parse() {
-            Ok(network) => Some(network),
-            Err(_) => {
+        let trusted_proxies = self.server.trusted_proxies.iter().filter_map(|text| {
+            let network = text.parse().ok();
+            if network.is_none() {
                 mistakes.add("trusted_proxies", format!("`{text}` is no network"), "write CIDR, like 10.0.0.0/8");
-                None
             }
+            network
         });
         let trusted_proxies = trusted_proxies.collect();
         if mistakes.found.is_empty() {

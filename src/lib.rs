@@ -18,6 +18,7 @@ pub mod clock;
 pub mod diagnostic;
 pub mod secret;
 pub mod network;
+pub mod percent;
 pub mod phone;
 pub mod gsm;
 pub mod telemetry;

@@ -40,7 +40,7 @@ use crate::{
 };
 
 /// How often the journal is swept for receipts past their retention.
-const SWEEP: Duration = Duration::from_secs(600);
+const SWEEP: Duration = Duration::from_mins(10);
 
 /// How often receipts of channels that were closed are looked at, besides each change of the channels.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -315,7 +315,7 @@ async fn sweep(journal: Journal, mut stop: watch::Receiver<bool>) {
         let swept = tokio::task::spawn_blocking(move || journal.expire(clock::now())).await;
         match swept {
             Ok(Ok(segments)) if segments > 0 => {
-                tracing::info!(segments, "raw receipts past their retention are deleted")
+                tracing::info!(files = segments, "raw receipts past their retention are deleted");
             }
             Ok(Err(error)) => tracing::warn!(%error, "old receipts cannot be deleted"),
             _ => {}

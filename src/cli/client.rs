@@ -92,14 +92,3 @@ fn read(answer: &Response) -> Result<Value, Ending> {
     let detail = document["detail"].as_str().unwrap_or("no reason given");
     Err(Ending::Error(anyhow::anyhow!("the gateway answers {}: {detail}", answer.status)))
 }
-
-/// A segment of a path: ids that people type may hold anything.
-pub fn segment(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-        out
-    })
-}

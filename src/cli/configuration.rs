@@ -24,10 +24,10 @@ pub fn schema(what: SchemaKind) -> Result<(), Ending> {
     Ok(())
 }
 
-pub fn run(command: ConfigCommand) -> Result<(), Ending> {
+pub fn run(command: &ConfigCommand) -> Result<(), Ending> {
     match command {
-        ConfigCommand::Check { json } => check(json),
-        ConfigCommand::Show { json } => show(json),
+        ConfigCommand::Check { json } => check(*json),
+        ConfigCommand::Show { json } => show(*json),
     }
 }
 

@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{
-    Ending, QueueCommand,
-    client::{Gateway, segment},
-    output,
-};
+use super::{Ending, QueueCommand, client::Gateway, output};
+use crate::percent::encoded;
 
 pub fn run(command: QueueCommand) -> Result<(), Ending> {
     let gateway = Gateway::connect()?;
@@ -16,13 +13,13 @@ pub fn run(command: QueueCommand) -> Result<(), Ending> {
         QueueCommand::List { json } => list(&gateway, json),
         QueueCommand::Stats { queue, json } => stats(&gateway, &queue, json),
         QueueCommand::Peek { queue, max, json } => {
-            let path = format!("/v1/queues/{}/entries?max={max}", segment(&queue));
+            let path = format!("/v1/queues/{}/entries?max={max}", encoded(&queue));
             print_entries(&gateway.get(&path)?["deliveries"], json)
         }
         QueueCommand::Tail { queue, json } => tail(&gateway, &queue, json),
         QueueCommand::Dead { queue, json } => dead(&gateway, &queue, json),
         QueueCommand::Requeue { queue, delivery_ids } => {
-            let path = format!("/v1/queues/{}/dead/requeue", segment(&queue));
+            let path = format!("/v1/queues/{}/dead/requeue", encoded(&queue));
             let answer = gateway.post(&path, &json!({ "delivery_ids": delivery_ids }))?;
             output::line(&format!("{} put back", answer["count"]));
             Ok(())
@@ -93,8 +90,8 @@ fn print_entries(entries: &Value, json: bool) -> Result<(), Ending> {
 fn tail(gateway: &Gateway, queue: &str, json: bool) -> Result<(), Ending> {
     let mut after = None::<String>;
     loop {
-        let page = after.as_deref().map(|after| format!("&after={}", segment(after))).unwrap_or_default();
-        let answer = gateway.get(&format!("/v1/queues/{}/entries?max=1000{page}", segment(queue)))?;
+        let page = after.as_deref().map(|after| format!("&after={}", encoded(after))).unwrap_or_default();
+        let answer = gateway.get(&format!("/v1/queues/{}/entries?max=1000{page}", encoded(queue)))?;
         let entries = items(&answer["deliveries"]);
         print_entries(&answer["deliveries"], json)?;
         if let Some(last) = entries.last().and_then(|delivery| delivery["delivery_id"].as_str()) {
@@ -106,7 +103,7 @@ fn tail(gateway: &Gateway, queue: &str, json: bool) -> Result<(), Ending> {
 }
 
 fn dead(gateway: &Gateway, queue: &str, json: bool) -> Result<(), Ending> {
-    let answer = gateway.get(&format!("/v1/queues/{}/dead?max=1000", segment(queue)))?;
+    let answer = gateway.get(&format!("/v1/queues/{}/dead?max=1000", encoded(queue)))?;
     for letter in items(&answer["dead"]) {
         if json {
             output::json(letter)?;

@@ -2,11 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{
-    Ending, ReceiptCommand,
-    client::{Gateway, segment},
-    output,
-};
+use super::{Ending, ReceiptCommand, client::Gateway, output};
+use crate::percent::encoded;
 
 pub fn run(command: ReceiptCommand) -> Result<(), Ending> {
     let gateway = Gateway::connect()?;
@@ -44,7 +41,7 @@ fn list(gateway: &Gateway, json: bool) -> Result<(), Ending> {
 }
 
 fn show(gateway: &Gateway, id: &str, json: bool) -> Result<(), Ending> {
-    let proof = gateway.get(&format!("/v1/receipts/{}", segment(id)))?;
+    let proof = gateway.get(&format!("/v1/receipts/{}", encoded(id)))?;
     if json {
         return Ok(output::json(&proof)?);
     }
@@ -85,7 +82,7 @@ fn replay(gateway: &Gateway, mut ids: Vec<String>) -> Result<(), Ending> {
     let mut failed = 0;
     for id in &ids {
         // One that cannot be read must not hold back those behind it.
-        if let Err(Ending::Error(error)) = gateway.post(&format!("/v1/receipts/{}/replay", segment(id)), &json!({})) {
+        if let Err(Ending::Error(error)) = gateway.post(&format!("/v1/receipts/{}/replay", encoded(id)), &json!({})) {
             failed += 1;
             eprintln!("loket: {id}: {error:#}");
         }

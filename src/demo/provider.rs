@@ -14,7 +14,7 @@ use ring::hmac;
 use tokio::sync::Notify;
 
 use super::{ACCOUNT, CHANNEL, KEY, NUMBER};
-use crate::{adapter::webhook::send::Outgoing, clock, complaint::hex, http::Http};
+use crate::{adapter::webhook::send::Outgoing, clock, complaint::hex, http::Http, percent};
 
 /// Most messages that are remembered for the page.
 const MOST_MESSAGES: usize = 1000;
@@ -118,8 +118,11 @@ impl Provider {
             context.update(value.as_bytes());
         }
         let signature = STANDARD.encode(context.sign());
-        let body =
-            fields.iter().map(|(name, value)| format!("{name}={}", encoded(value))).collect::<Vec<_>>().join("&");
+        let body = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", percent::encoded(value)))
+            .collect::<Vec<_>>()
+            .join("&");
         let headers = vec![
             ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()),
             ("x-twilio-signature".to_owned(), signature),
@@ -129,16 +132,4 @@ impl Provider {
         let response = self.client.send(outgoing).await.context("the gateway does not answer")?;
         Ok(response.status)
     }
-}
-
-/// Percent-encoding of a form's value.
-fn encoded(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut out, byte| {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => out.push(char::from(byte)),
-            b' ' => out.push('+'),
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-        out
-    })
 }

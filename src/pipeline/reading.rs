@@ -67,6 +67,9 @@ pub struct Reader {
     pub left_behind: Arc<AtomicUsize>,
 }
 
+/// Receipts with their channels, in order.
+type Waiting = VecDeque<(Journalled, Arc<Channel>)>;
+
 /// The receipts that a thread takes one by one. Everything that both sides decide is behind one lock: a receipt is either
 /// read by the thread or given up by the watcher, never both and never neither.
 #[derive(Debug)]
@@ -74,7 +77,7 @@ struct Work(Mutex<Desk>);
 
 #[derive(Debug)]
 struct Desk {
-    waiting: VecDeque<(Journalled, Arc<Channel>)>,
+    waiting: Waiting,
     current: Option<(Ticket, ChannelId)>,
     is_abandoned: bool,
     /// It was left behind with a receipt in hand, and counts as such until it ends.
@@ -150,10 +153,10 @@ impl Reader {
     /// Hands everything to a thread and collects; returns what is left when the thread had to be left behind.
     async fn read_on_a_thread(
         &self,
-        waiting: VecDeque<(Journalled, Arc<Channel>)>,
+        waiting: Waiting,
         read: &mut Vec<Read>,
         slow: &mut BTreeSet<ChannelId>,
-    ) -> VecDeque<(Journalled, Arc<Channel>)> {
+    ) -> Waiting {
         let mut expected = waiting.len();
         let desk = Desk { waiting, current: None, is_abandoned: false, is_counted: false, thread: None };
         let work = Arc::new(Work(Mutex::new(desk)));
@@ -240,10 +243,7 @@ impl Work {
 
     /// Takes back what was not begun, and tells what was. A thread that still has a receipt in hand counts as left behind
     /// until it ends.
-    fn abandon(
-        &self,
-        left_behind: &AtomicUsize,
-    ) -> (VecDeque<(Journalled, Arc<Channel>)>, Option<(Ticket, ChannelId)>) {
+    fn abandon(&self, left_behind: &AtomicUsize) -> (Waiting, Option<(Ticket, ChannelId)>) {
         let mut desk = self.desk();
         desk.is_abandoned = true;
         let current = desk.current.take();

@@ -146,6 +146,7 @@ fn refusal(channel: &Channel, error: &Refused) -> Response {
 }
 
 /// The answer of a handshake, if the request is one; nothing is journalled.
+#[expect(clippy::result_large_err, reason = "the error is the answer to the provider, and is returned at once")]
 fn handshake(
     channel: &Channel,
     endpoint: &str,

@@ -1,5 +1,7 @@
 //! Pages for people who look at the address in a browser: nothing on them comes from another host.
 
+use std::fmt::Write as _;
+
 use axum::{
     http::{HeaderValue, header},
     response::{Html, IntoResponse, Response},
@@ -48,7 +50,8 @@ pub async fn docs() -> Response {
             let text = |key: &str| escaped(operation[key].as_str().unwrap_or_default());
             let (summary, description) = (text("summary"), text("description"));
             let (method, path) = (method.to_uppercase(), escaped(path));
-            body += &format!("<h2><code>{method} {path}</code></h2><p>{summary}</p><p>{description}</p>");
+            // Writing to a string cannot fail.
+            let _ = write!(body, "<h2><code>{method} {path}</code></h2><p>{summary}</p><p>{description}</p>");
         }
     }
     page("Loket's interface", &body)

@@ -12,7 +12,7 @@ use crate::harness::repository;
 
 /// Modules from the bottom up. A module may use what stands in an earlier row, and in its own.
 const LAYERS: &[&[&str]] = &[
-    &["units", "clock", "network", "gsm", "phone"],
+    &["units", "clock", "network", "gsm", "percent", "phone"],
     &["diagnostic", "receipt", "message", "secret"],
     &["settings", "complaint", "telemetry", "gateway"],
     &["signature"],

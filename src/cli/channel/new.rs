@@ -63,7 +63,7 @@ fn channel_file(manifest: &Manifest, given: &[String]) -> Result<String, Ending>
         if value.is_empty() {
             continue;
         }
-        text.push_str(&format!("{name} = {}\n", written(name, rules, &value)?));
+        text += &written(name, rules, &value)?;
     }
     Ok(text)
 }
@@ -99,12 +99,12 @@ fn example(rules: &SettingRules) -> String {
     example.unwrap_or_else(|| if rules.secret { "env:NAME".to_owned() } else { "…".to_owned() })
 }
 
-/// A value as TOML; a secret only as a reference.
+/// A setting as a line of TOML; a secret only as a reference.
 fn written(name: &str, rules: &SettingRules, value: &str) -> Result<String, Ending> {
     if rules.secret {
         return match value.split_once(':') {
             Some((kind @ ("env" | "file"), place)) if !place.is_empty() => {
-                Ok(format!("{{ {kind} = {} }}", quoted(place)))
+                Ok(format!("{name} = {{ {kind} = {} }}\n", quoted(place)))
             }
             _ => Err(Ending::Misused(format!(
                 "setting `{name}` is a secret: write env:NAME or file:PATH, never the value itself"
@@ -112,8 +112,8 @@ fn written(name: &str, rules: &SettingRules, value: &str) -> Result<String, Endi
         };
     }
     match rules.kind {
-        SettingKind::Number | SettingKind::Boolean => Ok(value.to_owned()),
-        _ => Ok(quoted(value)),
+        SettingKind::Number | SettingKind::Boolean => Ok(format!("{name} = {value}\n")),
+        _ => Ok(format!("{name} = {}\n", quoted(value))),
     }
 }
 

@@ -6,14 +6,14 @@ use minijinja::{ErrorKind, Output, Value as Variable, value::ValueKind};
 use serde_json::Value as Json;
 
 use super::OUTPUT_BYTES;
-use crate::mapping::Escape;
+use crate::{mapping::Escape, percent};
 
 /// A path in a URL: its slashes stay, and it climbs to no other place.
 pub(super) fn path(text: &str) -> Result<Variable, minijinja::Error> {
     if text.split('/').any(|segment| matches!(segment, "." | "..")) {
         return Err(Failure::Climbs.into());
     }
-    Ok(Variable::from_safe_string(text.split('/').map(percent_encoded).collect::<Vec<_>>().join("/")))
+    Ok(Variable::from_safe_string(text.split('/').map(percent::encoded).collect::<Vec<_>>().join("/")))
 }
 
 pub(super) enum Failure {
@@ -57,7 +57,7 @@ pub(super) fn write(out: &mut Output<'_>, escape: Escape, value: &Variable) -> R
         Escape::Json | Escape::Text => out.write_str(&text)?,
         Escape::Xml => out.write_str(&xml_escaped(&text))?,
         Escape::Url if matches!(text.as_str(), "." | "..") => return Err(Failure::Climbs),
-        Escape::Url | Escape::Form => out.write_str(&percent_encoded(&text))?,
+        Escape::Url | Escape::Form => out.write_str(&percent::encoded(&text))?,
     }
     Ok(())
 }
@@ -122,21 +122,4 @@ fn xml_escaped(text: &str) -> String {
         }
     }
     escaped
-}
-
-/// RFC 3986: everything but unreserved characters.
-fn percent_encoded(text: &str) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let mut encoded = String::with_capacity(text.len() + text.len() / 4);
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            encoded.push(char::from(byte));
-        } else {
-            encoded.push('%');
-            for nibble in [byte >> 4, byte & 15] {
-                encoded.push(char::from(DIGITS[usize::from(nibble)]));
-            }
-        }
-    }
-    encoded
 }
