@@ -42,6 +42,8 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:0")]
         listen: std::net::SocketAddr,
     },
+    /// Is the gateway of this configuration alive? For health checks where there is no shell
+    Health,
     /// Channels and manifests
     #[command(subcommand)]
     Channel(ChannelCommand),
@@ -216,6 +218,7 @@ pub fn run(arguments: Arguments) -> ExitCode {
     let result = match arguments.command {
         Command::Serve { strict } => serve::run(strict),
         Command::Demo { once, listen } => demo::run(once, listen),
+        Command::Health => client::Gateway::connect().and_then(|gateway| gateway.is_alive()),
         Command::Channel(command) => channel::run(command),
         Command::Queue(command) => queue::run(command),
         Command::Receipt(command) => receipt::run(command),

@@ -53,7 +53,17 @@ impl Gateway {
         self.request("POST", path, Some(body))
     }
 
+    /// 200 at `/healthz`.
+    pub fn is_alive(&self) -> Result<(), Ending> {
+        let status = self.send("GET", "/healthz", None)?.status;
+        if status == 200 { Ok(()) } else { Err(Ending::Error(anyhow::anyhow!("/healthz answers {status}"))) }
+    }
+
     fn request(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Value, Ending> {
+        read(&self.send(method, path, body)?)
+    }
+
+    fn send(&self, method: &str, path: &str, body: Option<&Value>) -> Result<Response, Ending> {
         let mut headers = vec![("accept".to_owned(), "application/json".to_owned())];
         if let Some(token) = &self.token {
             headers.push(("authorization".to_owned(), format!("Bearer {}", token.expose_secret())));
@@ -65,11 +75,10 @@ impl Gateway {
         let url = format!("{}{path}", self.base);
         let outgoing = Outgoing { method: method.to_owned(), shown: url.clone(), url, headers, body };
         let answer = self.runtime.block_on(self.client.ask(outgoing, ANSWER));
-        let answer = answer.map_err(|error| {
+        answer.map_err(|error| {
             let hint = "is `loket serve` running with this configuration?";
             Ending::Error(anyhow::anyhow!("no gateway answers at {}: {error}; {hint}", self.base))
-        })?;
-        read(&answer)
+        })
     }
 }
 

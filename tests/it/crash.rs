@@ -155,6 +155,12 @@ async fn a_stop_signal_ends_the_program_in_order_and_at_once() {
     let base = format!("http://127.0.0.1:{port}");
     let mut process = Process::start(&world, port);
     ready(&world.client, &base).await;
+    let health = Command::new(env!("CARGO_BIN_EXE_loket"))
+        .arg("health")
+        .env("LOKET_LISTEN", format!("127.0.0.1:{port}"))
+        .env("LOKET_CONFIG_DIR", world.folder.path().join("config"))
+        .status();
+    assert!(health.expect("the program runs").success(), "a gateway that serves is alive");
     let id = process.0.id().to_string();
     let begin = std::time::Instant::now();
     let signalled = Command::new("kill").args(["-TERM", &id]).status().expect("kill runs");
