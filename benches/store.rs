@@ -20,6 +20,10 @@ use loket::{
 };
 use uuid::Uuid;
 
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const BATCH: u64 = 256;
 /// Transitions of one measurement.
 const MEASURED: u64 = 256 * 400;

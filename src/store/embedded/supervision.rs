@@ -41,7 +41,11 @@ pub(super) struct Supervision {
 
 #[derive(Debug)]
 enum State {
-    Open(Arc<Engine>),
+    Open {
+        engine: Arc<Engine>,
+        /// When it may be opened again, should it fail.
+        again: Instant,
+    },
     /// Somebody is closing and opening it.
     Busy,
     Closed {
@@ -62,7 +66,7 @@ impl Supervision {
             Ok(opened) => opened?,
             Err(_) => return Err(Failure::Corrupt("its files cannot be read; the log says more".to_owned())),
         };
-        let state = Mutex::new(State::Open(Arc::new(engine)));
+        let state = Mutex::new(State::Open { engine: Arc::new(engine), again: Instant::now() });
         Ok(Self { path: path.to_owned(), limits, clock, progress, state })
     }
 
@@ -92,14 +96,16 @@ impl Supervision {
         let old = {
             let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
             match &mut *state {
-                State::Open(engine) if engine.is_whole() => return Ok(Arc::clone(engine)),
-                State::Open(engine) => {
+                State::Open { engine, .. } if engine.is_whole() => return Ok(Arc::clone(engine)),
+                State::Open { again, .. } | State::Closed { again, .. } if *again > Instant::now() => {
+                    return Err(away());
+                }
+                State::Open { engine, .. } => {
                     let old = Some(Arc::clone(engine));
                     *state = State::Busy;
                     error!("the embedded store failed and is opened again");
                     old
                 }
-                State::Closed { again, .. } if *again > Instant::now() => return Err(away()),
                 State::Closed { old, .. } => {
                     let old = old.take();
                     *state = State::Busy;
@@ -115,7 +121,7 @@ impl Supervision {
             Ok(engine) => {
                 info!(duration_ms = begin.elapsed().as_millis() as u64, "the embedded store is open again");
                 let engine = Arc::new(engine);
-                self.swap(State::Open(Arc::clone(&engine)));
+                self.swap(State::Open { engine: Arc::clone(&engine), again });
                 Ok(engine)
             }
             Err((old, error)) => {
