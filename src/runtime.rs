@@ -39,6 +39,8 @@ use crate::{
     vault::Vault,
 };
 
+mod keys;
+
 /// How often the journal is swept for receipts past their retention.
 const SWEEP: Duration = Duration::from_mins(10);
 
@@ -205,9 +207,10 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         resolved: Arc::new(resolved),
     });
     let pipeline = pipeline(&app, Arc::new(applied));
+    let http = Http::new().context("the HTTP client")?;
     let parts = outbox::Parts {
         vault: app.vault.clone(),
-        http: Http::new().context("the HTTP client")?,
+        http: http.clone(),
         metrics: app.metrics.clone(),
         channels: app.channels.clone(),
         wake: app.outbox_bell.clone(),
@@ -223,6 +226,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         outbox: tokio::spawn(outbox.run()),
         others: vec![
             watching,
+            tokio::spawn(keys::fetch(http, app.channels.clone(), stopped.clone())),
             tokio::spawn(sweep(app.journal.clone(), stopped.clone())),
             tokio::spawn(reopened(app.clone(), stopped)),
         ],
