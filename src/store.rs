@@ -105,6 +105,25 @@ pub struct Transition {
     pub record: Option<ComplaintRecord>,
 }
 
+/// What a message asks of the store before the stages run over it.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub receipt: ReceiptId,
+    pub sender: SenderKey,
+    pub nonce: Option<NonceClaim>,
+    /// The tracking id and the complaint that it shall name, should the message become one.
+    pub draw: Option<(TrackingId, Uuid)>,
+}
+
+/// What the stages may build on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    pub sender: Versioned,
+    /// The message goes no further: `Repeated`, `NonceReused` or `TrackingIdTaken`. A store that can tell only when all is
+    /// settled leaves it to [`Store::settle`].
+    pub settled: Option<Settled>,
+}
+
 /// What became of a transition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Settled {
@@ -296,8 +315,9 @@ pub struct StoreLimits {
 /// All methods are idempotent, or say what makes a repetition harmless.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
-    /// The state of each sender, in order; `Versioned::default()` for one never seen.
-    async fn senders(&self, keys: &[SenderKey]) -> Result<Vec<Versioned>, StoreError>;
+    /// Step 0: the state of each message's sender, `Versioned::default()` for one never seen. What stands outside the
+    /// sender's slot, nonces and tracking ids, is reserved for a while, so that `settle` needs to look at nothing else.
+    async fn begin(&self, openings: &[Opening]) -> Result<Vec<Begun>, StoreError>;
 
     /// Applies each transition once, in order; the answers are in the same order. An error says that none, some or all
     /// were applied: repeat the whole call.
@@ -372,10 +392,16 @@ pub trait Store: Send + Sync + 'static {
     }
 
     /// Records a try, durably. What was sent stays sent. An id that is not known (any more) changes nothing.
-    async fn outbox_tried(&self, id: &str, outcome: SendOutcome, now: Timestamp) -> Result<(), StoreError>;
+    async fn outbox_tried(
+        &self,
+        channel: &ChannelId,
+        id: &str,
+        outcome: SendOutcome,
+        now: Timestamp,
+    ) -> Result<(), StoreError>;
 
     /// One answer, sent or not.
-    async fn outbox_entry(&self, id: &str) -> Result<Option<OutboxEntry>, StoreError>;
+    async fn outbox_entry(&self, channel: &ChannelId, id: &str) -> Result<Option<OutboxEntry>, StoreError>;
 
     /// Answers that were given up on, newest first.
     async fn outbox_dead(&self, max: usize) -> Result<Vec<OutboxEntry>, StoreError>;
@@ -415,6 +441,12 @@ pub trait Store: Send + Sync + 'static {
         now: Timestamp,
     ) -> Result<bool, StoreError>;
 
-    /// Is it there? For `/readyz`.
+    /// Housekeeping, called every few seconds by each gateway: finishes what a gateway that is gone began, and forgets what
+    /// was acknowledged before `keep_from`.
+    async fn tend(&self, _now: Timestamp, _keep_from: Timestamp) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    /// Can it be written to? For `/readyz`.
     async fn ping(&self) -> Result<(), StoreError>;
 }

@@ -50,6 +50,19 @@ fn derived_id(received_at: Timestamp, draw: &[u8; 16], purpose: &str, place: usi
     derived_uuid7(received, draw, &format!("{purpose}/{place}"))
 }
 
+/// The tracking id that a message would get, and the complaint that it would become if it is whole by itself.
+pub fn draw(message: &Normalised) -> (TrackingId, Uuid) {
+    (tracking_id(message), complaint_id(&message.origin, message.place))
+}
+
+fn tracking_id(message: &Normalised) -> TrackingId {
+    let Normalised { origin, place, redraw, .. } = message;
+    // The first draw has no number, so that it is the same for every version of the gateway.
+    let purpose = if *redraw == 0 { format!("tracking/{place}") } else { format!("tracking/{place}/{redraw}") };
+    let bytes = derived_bytes(&origin.draw, &purpose);
+    TrackingId::from_random([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]])
+}
+
 /// The complaint that the message at `place` of a receipt became, if it became one and was whole by itself.
 pub fn complaint_id(origin: &Origin, place: usize) -> Uuid {
     derived_id(origin.received_at, &origin.draw, "complaint", place)
@@ -77,14 +90,6 @@ impl Material<'_> {
     /// A `UUIDv7` for `purpose`, the same again on a replay.
     pub fn uuid(&self, purpose: &str) -> Uuid {
         derived_id(self.assembled.received_at, &self.origin().draw, purpose, self.assembled.message.place)
-    }
-
-    fn tracking_id(&self) -> TrackingId {
-        let Normalised { place, redraw, .. } = &self.assembled.message;
-        // The first draw has no number, so that it is the same for every version of the gateway.
-        let purpose = if *redraw == 0 { format!("tracking/{place}") } else { format!("tracking/{place}/{redraw}") };
-        let bytes = derived_bytes(&self.origin().draw, &purpose);
-        TrackingId::from_random([bytes[0], bytes[1], bytes[2], bytes[3], bytes[4]])
     }
 
     /// Who nobody named has a ref of their own: two of them are not the same person.
@@ -261,7 +266,7 @@ pub fn complaint(material: &Material<'_>, choices: Choices<'_>) -> Complaint {
     Complaint {
         schema_version: SCHEMA_VERSION.to_owned(),
         complaint_id: material.uuid("complaint"),
-        tracking_id: material.tracking_id(),
+        tracking_id: tracking_id(&material.assembled.message),
         report_type: ReportType::Unclassified,
         title: title(message, material.channel.medium),
         description,

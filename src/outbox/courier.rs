@@ -208,7 +208,10 @@ impl Courier {
         let begun = Instant::now();
         let mut pause = Duration::from_millis(250);
         loop {
-            let Err(error) = self.store.outbox_tried(&entry.id, outcome.clone(), clock::now()).await else { return };
+            let Err(error) = self.store.outbox_tried(&entry.channel, &entry.id, outcome.clone(), clock::now()).await
+            else {
+                return;
+            };
             if !error.is_transient() || begun.elapsed() + pause > RECORDING {
                 tracing::error!(channel.id = %counter.id, outbox.id = %entry.id, %error, "a try is not recorded and is made again");
                 return;

@@ -4,12 +4,7 @@
 //! settles all of it in one call. What met a conflict (another gateway, or a duplicate ahead of it in the batch) goes into
 //! the next round. While the store is away the batch waits here and the backlog stays on the disk.
 
-use std::{
-    collections::{HashMap, HashSet},
-    panic::AssertUnwindSafe,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use jiff::{SignedDuration, Timestamp};
@@ -32,7 +27,7 @@ use crate::{
     normalise::Normalised,
     receipt::ChannelId,
     sender::Sender,
-    store::{SenderKey, SenderState, Settled, StoreError, Transition, Versioned},
+    store::{Begun, Opening, SenderKey, SenderState, Settled, StoreError, Transition, Versioned},
     telemetry::Outcome,
 };
 
@@ -58,6 +53,17 @@ struct Pending {
     ticket: Ticket,
     channel: Arc<Channel>,
     message: Normalised,
+    /// What it was to be booked as, and whether an answer goes out, when the store broke off over it.
+    tried: Option<(Outcome, bool)>,
+}
+
+/// What the store said to a message in a round.
+#[derive(Debug)]
+struct Answered {
+    settled: Settled,
+    outcome: Outcome,
+    /// An answer to the citizen waits to be sent.
+    answers: bool,
 }
 
 /// A batch taken apart.
@@ -156,8 +162,12 @@ impl Applier {
                     if !reports.is_empty() {
                         batch.reports.push((ticket, id, reports));
                     }
-                    let pending =
-                        messages.into_iter().map(|message| Pending { ticket, channel: channel.clone(), message });
+                    let pending = messages.into_iter().map(|message| Pending {
+                        ticket,
+                        channel: channel.clone(),
+                        message,
+                        tried: None,
+                    });
                     batch.messages.extend(pending);
                 }
             }
@@ -187,7 +197,7 @@ impl Applier {
     async fn messages(&self, mut pending: Vec<Pending>, stop: &mut watch::Receiver<bool>) -> Result<bool, Stopped> {
         let (mut wait, mut rung) = (FIRST_WAIT, false);
         while !pending.is_empty() {
-            match self.round(&pending).await {
+            match self.round(&mut pending).await {
                 Ok(settled) => {
                     self.pipeline.metrics.store_up.set(1);
                     let (left, grown) = self.book(pending, settled, stop).await?;
@@ -215,56 +225,127 @@ impl Applier {
     }
 
     /// One round over all that is left: the memory of each sender, the stages, and one call of the store.
-    async fn round(&self, pending: &[Pending]) -> Result<Vec<(Settled, Outcome, bool)>, Interrupted> {
+    async fn round(&self, pending: &mut [Pending]) -> Result<Vec<Answered>, Interrupted> {
         let now = clock::now();
-        let mut memories = self.memories(pending).await?;
+        let (mut memories, mut over) = self.begin(pending).await?;
         let mut steps = Vec::with_capacity(pending.len());
         for (place, Pending { channel, message, .. }) in pending.iter().enumerate() {
+            if over[place].is_some() {
+                continue;
+            }
             let memory = memories.get_mut(&message.sender).expect("the memory of every sender was read");
             // A defect in a stage must not end the pipeline, nor meet the same message again at each start.
             let step = AssertUnwindSafe(self.pipeline.message(message.clone(), channel, memory, now)).catch_unwind();
-            steps.push(step.await.map_err(|_| Interrupted::Panicked { place })??);
+            steps.push((place, step.await.map_err(|_| Interrupted::Panicked { place })??));
         }
-        let (transitions, outcomes): (Vec<_>, Vec<_>) = steps
+        self.reserve_others(pending, &mut steps, &mut over).await?;
+        let (transitions, rest): (Vec<_>, Vec<_>) = steps
             .into_iter()
-            .map(|Step { transition, outcome }| {
+            .map(|(place, Step { transition, outcome })| {
                 let answers = !transition.outbox.is_empty();
-                (transition, (outcome, answers))
+                (transition, (place, outcome, answers))
             })
             .unzip();
-        let settled = self.pipeline.store.settle(transitions).await?;
-        Ok(settled.into_iter().zip(outcomes).map(|(settled, (outcome, answers))| (settled, outcome, answers)).collect())
+        let settled = match self.pipeline.store.settle(transitions).await {
+            Ok(settled) => settled,
+            Err(error) => {
+                // It may have been applied for all we know: then the next round is told that it was, and not as what.
+                for (place, outcome, answers) in rest {
+                    pending[place].tried = Some((outcome, answers));
+                }
+                return Err(error.into());
+            }
+        };
+        let mut answered: Vec<_> = over
+            .into_iter()
+            .map(|over| Answered {
+                settled: over.unwrap_or(Settled::Conflict),
+                outcome: Outcome::duplicate,
+                answers: false,
+            })
+            .collect();
+        for (settled, (place, outcome, answers)) in settled.into_iter().zip(rest) {
+            answered[place] = Answered { settled, outcome, answers };
+        }
+        for (pending, answered) in pending.iter().zip(&mut answered) {
+            if answered.settled == Settled::Repeated {
+                (answered.outcome, answered.answers) = pending.tried.unwrap_or((Outcome::duplicate, false));
+            }
+        }
+        Ok(answered)
     }
 
-    async fn memories(&self, pending: &[Pending]) -> Result<HashMap<SenderKey, Memory>, StoreError> {
-        let mut seen = HashSet::with_capacity(pending.len());
-        let keys: Vec<_> =
-            pending.iter().map(|pending| pending.message.sender).filter(|key| seen.insert(*key)).collect();
-        let found = self.pipeline.store.senders(&keys).await?;
-        let memories = keys.into_iter().zip(found).map(|(key, found)| {
-            let sender = Sender::decode(&found.state.value).unwrap_or_else(|error| {
-                // A memory that cannot be read must not stop the citizen: it begins anew.
-                tracing::error!(error, "the memory of a sender cannot be read and begins anew");
-                Sender::default()
-            });
-            (key, Memory { version: found.version, sender })
-        });
-        Ok(memories.collect())
+    /// The memory of each sender, and what the store says already. A tracking id that is taken is drawn again at once, so
+    /// that nothing of the same sender overtakes the message.
+    async fn begin(
+        &self,
+        pending: &mut [Pending],
+    ) -> Result<(HashMap<SenderKey, Memory>, Vec<Option<Settled>>), StoreError> {
+        let mut memories = HashMap::new();
+        let mut over: Vec<Option<Settled>> = vec![None; pending.len()];
+        let mut places: Vec<usize> = (0..pending.len()).collect();
+        while !places.is_empty() {
+            let openings: Vec<_> = places.iter().map(|place| Pipeline::opening(&pending[*place].message)).collect();
+            let begun = self.pipeline.store.begin(&openings).await?;
+            let mut again = Vec::new();
+            for (place, Begun { sender, settled }) in places.into_iter().zip(begun) {
+                let message = &mut pending[place].message;
+                memories.entry(message.sender).or_insert_with(|| memory(sender));
+                if settled == Some(Settled::TrackingIdTaken) && message.redraw < u8::MAX {
+                    message.redraw += 1;
+                    again.push(place);
+                } else {
+                    over[place] = settled;
+                }
+            }
+            places = again;
+        }
+        Ok((memories, over))
+    }
+
+    /// Complaints of several fragments have ids that were not reserved yet.
+    async fn reserve_others(
+        &self,
+        pending: &mut [Pending],
+        steps: &mut Vec<(usize, Step)>,
+        over: &mut [Option<Settled>],
+    ) -> Result<(), StoreError> {
+        let drawn = |place: usize| Pipeline::opening(&pending[place].message).draw;
+        let others: Vec<_> = steps
+            .iter()
+            .filter_map(|(place, step)| {
+                let opening = reservation(&step.transition)?;
+                (opening.draw != drawn(*place)).then_some((*place, opening))
+            })
+            .collect();
+        if others.is_empty() {
+            return Ok(());
+        }
+        let (places, openings): (Vec<_>, Vec<_>) = others.into_iter().unzip();
+        for (place, begun) in places.into_iter().zip(self.pipeline.store.begin(&openings).await?) {
+            let Some(settled) = begun.settled else { continue };
+            if settled == Settled::TrackingIdTaken {
+                pending[place].message.redraw += 1;
+            }
+            over[place] = Some(if settled == Settled::TrackingIdTaken { Settled::Conflict } else { settled });
+            steps.retain(|(other, _)| *other != place);
+        }
+        Ok(())
     }
 
     /// Books what is settled; what met a conflict is left.
     async fn book(
         &self,
         pending: Vec<Pending>,
-        settled: Vec<(Settled, Outcome, bool)>,
+        answered: Vec<Answered>,
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(Vec<Pending>, bool), Stopped> {
         let (mut left, mut rung) = (Vec::new(), false);
-        for (mut pending, (settled, outcome, answers)) in pending.into_iter().zip(settled) {
+        for (mut pending, Answered { settled, outcome, answers }) in pending.into_iter().zip(answered) {
             let channel = pending.channel.facts.id.as_str();
             let outcome = match settled {
-                Settled::Applied => outcome,
-                Settled::Repeated | Settled::Duplicate { .. } => Outcome::duplicate,
+                Settled::Applied | Settled::Repeated => outcome,
+                Settled::Duplicate { .. } => Outcome::duplicate,
                 Settled::NonceReused => {
                     let reason = "the nonce was used before with another body".to_owned();
                     self.quarantine(&[(pending.ticket, reason)], stop).await?;
@@ -364,7 +445,9 @@ impl Applier {
     }
 
     async fn flush(&self, key: SenderKey, redraw: u8, now: Timestamp) -> Result<bool, StoreError> {
-        let Some(found) = self.pipeline.store.senders(&[key]).await?.into_iter().next() else { return Ok(false) };
+        let opening = Opening { receipt: Pipeline::NOBODY, sender: key, nonce: None, draw: None };
+        let Some(found) = self.pipeline.store.begin(&[opening]).await?.into_iter().next() else { return Ok(false) };
+        let found = found.sender;
         let transitions = match self.due_fragments(key, &found, redraw, now) {
             Due::Flushed(transitions) => transitions,
             Due::Later { at } => {
@@ -374,9 +457,15 @@ impl Applier {
                 return Ok(false);
             }
         };
+        let openings: Vec<_> = transitions.iter().filter_map(reservation).collect();
+        let begun = self.pipeline.store.begin(&openings).await?;
+        let is_taken = |settled: &Settled| *settled == Settled::TrackingIdTaken && redraw < u8::MAX;
+        if begun.iter().filter_map(|begun| begun.settled.as_ref()).any(is_taken) {
+            return Box::pin(self.flush(key, redraw + 1, now)).await;
+        }
         // A conflict says that somebody else was faster: the next tick looks again.
         let settled = self.pipeline.store.settle(transitions).await?;
-        if settled.contains(&Settled::TrackingIdTaken) && redraw < u8::MAX {
+        if settled.iter().any(is_taken) {
             return Box::pin(self.flush(key, redraw + 1, now)).await;
         }
         Ok(true)
@@ -437,6 +526,22 @@ impl Applier {
             tracing::error!(%error, "the store is away; receipts wait in the journal");
         }
     }
+}
+
+/// What has to be reserved for the complaint of a transition, if it makes one.
+fn reservation(transition: &Transition) -> Option<Opening> {
+    let record = transition.record.as_ref()?;
+    let draw = Some((record.tracking_id.clone(), record.complaint_id));
+    Some(Opening { receipt: transition.receipt, sender: transition.sender, nonce: None, draw })
+}
+
+fn memory(found: Versioned) -> Memory {
+    let sender = Sender::decode(&found.state.value).unwrap_or_else(|error| {
+        // A memory that cannot be read must not stop the citizen: it begins anew.
+        tracing::error!(error, "the memory of a sender cannot be read and begins anew");
+        Sender::default()
+    });
+    Memory { version: found.version, sender }
 }
 
 /// Waits a little, longer each time.

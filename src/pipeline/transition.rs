@@ -8,13 +8,16 @@ use crate::{
     assemble::{Assembled, Assembly, assemble},
     channel::Channel,
     complaint::{Event, Sensitivity},
-    converse::{Address, Conversed, Matter, Obeyed, WholeComplaint, WholeFollowUp, asks_about, converse},
+    converse::{
+        Address, Conversed, Matter, Obeyed, WholeComplaint, WholeFollowUp, asks_about, compose::draw, converse,
+    },
     normalise::Normalised,
     receipt::ReceiptId,
     route::{PRIORITY, TRIAGE},
     sender::Sender,
     store::{
-        ClaimKey, ComplaintRecord, NonceClaim, OutboxEntry, QueuedEvent, SenderKey, SenderState, StoreError, Transition,
+        ClaimKey, ComplaintRecord, NonceClaim, Opening, OutboxEntry, QueuedEvent, SenderKey, SenderState, StoreError,
+        Transition,
     },
     telemetry::Outcome,
     vault,
@@ -54,7 +57,28 @@ fn empty(receipt: ReceiptId, sender: SenderKey, claims_until: Timestamp) -> Tran
     }
 }
 
+/// The claim on the receipt's nonce, from the receipt's own time, so that a repetition claims the same.
+fn nonce_claim(message: &Normalised) -> Option<NonceClaim> {
+    let nonce = message.origin.verdict.nonce.as_ref()?;
+    let ttl = jiff::SignedDuration::from_secs(nonce.ttl_seconds.into());
+    let until = message.origin.received_at.checked_add(ttl).unwrap_or(Timestamp::MAX);
+    Some(NonceClaim { key: ClaimKey(nonce.key), body: nonce.body, until })
+}
+
 impl Pipeline {
+    /// The receipt of what no message caused.
+    pub(super) const NOBODY: ReceiptId = ReceiptId(uuid::Uuid::nil());
+
+    /// What a message asks of the store before the stages run.
+    pub(super) fn opening(message: &Normalised) -> Opening {
+        Opening {
+            receipt: message.origin.id,
+            sender: message.sender,
+            nonce: nonce_claim(message),
+            draw: Some(draw(message)),
+        }
+    }
+
     /// A message that a citizen sent. `memory` is left as it will be when the transition is applied.
     pub(super) async fn message(
         &self,
@@ -65,11 +89,7 @@ impl Pipeline {
     ) -> Result<Step, StoreError> {
         let claims_until = now + message.claim_window.unwrap_or(self.gateway.claim_window).signed();
         let (receipt, sender) = (message.origin.id, message.sender);
-        let nonce = message.origin.verdict.nonce.as_ref().map(|nonce| NonceClaim {
-            key: ClaimKey(nonce.key),
-            body: nonce.body,
-            until: now + jiff::SignedDuration::from_secs(nonce.ttl_seconds.into()),
-        });
+        let nonce = nonce_claim(&message);
         let claims = message.claim_keys.clone();
         let nothing = |outcome| Step { transition: empty(receipt, sender, claims_until), outcome };
         let mut step = match assemble(message, &mut memory.sender, &channel.facts, now) {
@@ -211,8 +231,7 @@ impl Pipeline {
 
     /// A sender's state alone, to be looked at again at another time.
     pub(super) fn unchanged(sender: SenderKey, expected: u64, state: SenderState) -> Transition {
-        let nobody = ReceiptId(uuid::Uuid::nil());
-        Transition { expected, state: Some(state), ..empty(nobody, sender, Timestamp::UNIX_EPOCH) }
+        Transition { expected, state: Some(state), ..empty(Self::NOBODY, sender, Timestamp::UNIX_EPOCH) }
     }
 }
 

@@ -12,8 +12,8 @@ use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::{
-    ComplaintRecord, DeadLetter, Delivery, OutboxEntry, QueueStats, SendOutcome, SenderKey, Settled, StatusChange,
-    Store, StoreError, StoreLimits, Transition, Versioned,
+    Begun, ComplaintRecord, DeadLetter, Delivery, Opening, OutboxEntry, QueueStats, SendOutcome, SenderKey, Settled,
+    StatusChange, Store, StoreError, StoreLimits, Transition,
 };
 use crate::{
     complaint::TrackingId,
@@ -105,9 +105,11 @@ fn broken_off() -> StoreError {
 
 #[async_trait]
 impl Store for EmbeddedStore {
-    async fn senders(&self, keys: &[SenderKey]) -> Result<Vec<Versioned>, StoreError> {
-        let keys = keys.to_vec();
-        self.run(move |engine| settle::senders(engine, &keys)).await
+    async fn begin(&self, openings: &[Opening]) -> Result<Vec<Begun>, StoreError> {
+        let keys: Vec<SenderKey> = openings.iter().map(|opening| opening.sender).collect();
+        let senders = self.run(move |engine| settle::senders(engine, &keys)).await?;
+        // All of a transition is one write here, so that `settle` itself tells of nonces and tracking ids.
+        Ok(senders.into_iter().map(|sender| Begun { sender, settled: None }).collect())
     }
 
     async fn settle(&self, transitions: Vec<Transition>) -> Result<Vec<Settled>, StoreError> {
@@ -212,13 +214,19 @@ impl Store for EmbeddedStore {
         self.run(move |engine| outbox::next(engine, &channel)).await
     }
 
-    async fn outbox_tried(&self, id: &str, outcome: SendOutcome, now: Timestamp) -> Result<(), StoreError> {
+    async fn outbox_tried(
+        &self,
+        _: &ChannelId,
+        id: &str,
+        outcome: SendOutcome,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let id = id.to_owned();
         self.run_at(now, move |engine| outbox::tried(engine, &id, outcome, now)).await?;
         self.synced().await
     }
 
-    async fn outbox_entry(&self, id: &str) -> Result<Option<OutboxEntry>, StoreError> {
+    async fn outbox_entry(&self, _: &ChannelId, id: &str) -> Result<Option<OutboxEntry>, StoreError> {
         let id = id.to_owned();
         self.run(move |engine| outbox::entry(engine, &id)).await
     }

@@ -9,8 +9,8 @@ use loket::{
     complaint::{Event, EventKind, Sensitivity, TrackingId},
     receipt::{ChannelId, ReceiptId},
     store::{
-        ClaimKey, ComplaintRecord, Delivery, OutboxEntry, OutboxKind, QueuedEvent, SenderKey, SenderState, Settled,
-        Store, StoreLimits, Transition,
+        ClaimKey, ComplaintRecord, Delivery, Opening, OutboxEntry, OutboxKind, QueuedEvent, SenderKey, SenderState,
+        Settled, Store, StoreLimits, Transition, Versioned,
     },
 };
 use serde_json::json;
@@ -233,10 +233,34 @@ pub fn answer(id: &str, due: Timestamp) -> OutboxEntry {
     }
 }
 
+/// Begins and settles as the pipeline does: what `begin` says is over goes no further.
+pub async fn settle(store: &dyn Store, transitions: Vec<Transition>) -> Vec<Settled> {
+    let opening = |transition: &Transition| Opening {
+        receipt: transition.receipt,
+        sender: transition.sender,
+        nonce: transition.nonce,
+        draw: transition.record.as_ref().map(|record| (record.tracking_id.clone(), record.complaint_id)),
+    };
+    let openings: Vec<_> = transitions.iter().map(opening).collect();
+    let begun = store.begin(&openings).await.expect("begun");
+    let over: Vec<_> = begun.into_iter().map(|begun| begun.settled).collect();
+    let left = transitions.into_iter().zip(&over).filter(|(_, over)| over.is_none()).map(|(transition, _)| transition);
+    let mut settled = store.settle(left.collect()).await.expect("settled").into_iter();
+    over.into_iter().map(|over| over.or_else(|| settled.next()).expect("an answer for each")).collect()
+}
+
+/// The states of senders, in order.
+pub async fn senders(store: &dyn Store, keys: &[SenderKey]) -> Vec<Versioned> {
+    let opening =
+        |sender: &SenderKey| Opening { receipt: receipt(0, start()), sender: *sender, nonce: None, draw: None };
+    let openings: Vec<_> = keys.iter().map(opening).collect();
+    store.begin(&openings).await.expect("read").into_iter().map(|begun| begun.sender).collect()
+}
+
 /// Settles the messages `numbers`, each from a sender of its own.
 pub async fn settle_messages(store: &dyn Store, numbers: impl IntoIterator<Item = u64>) {
     let transitions: Vec<Transition> = numbers.into_iter().map(message).collect();
-    let settled = store.settle(transitions).await.expect("settled");
+    let settled = settle(store, transitions).await;
     // The journal may repeat what was settled before.
     assert!(settled.iter().all(|settled| matches!(settled, Settled::Applied | Settled::Repeated)), "{settled:?}");
 }

@@ -6,7 +6,7 @@ use loket::store::{SenderState, Settled, Store, StoreError, Transition, embedded
 
 use crate::store_contract::{
     LIMITS, Opened, answer, channel, complaint_id, contract, days, ids, lease_all, message, numbers, receipt, record,
-    seconds, sender, settle_messages, start,
+    seconds, sender, senders, settle_messages, start,
 };
 
 async fn open_at(folder: &Path) -> EmbeddedStore {
@@ -64,7 +64,7 @@ async fn everything_is_there_after_a_restart() {
 
     assert_eq!(store.queues(start()).await.unwrap(), before);
     assert_eq!(store.constant("key", b"two").await.unwrap(), key);
-    assert_eq!(store.senders(&[sender(1)]).await.unwrap()[0].state.deadline, deadline);
+    assert_eq!(senders(&store, &[sender(1)]).await[0].state.deadline, deadline);
     assert_eq!(store.due_senders(start() + seconds(5), 9).await.unwrap(), vec![sender(1)]);
     assert_eq!(store.complaint(complaint_id(1)).await.unwrap().unwrap().acked_at, Some(start()));
     assert_eq!(store.outbox_due(&channel(), 9, seconds(60), start()).await.unwrap().len(), 1);
@@ -90,7 +90,7 @@ async fn what_was_confirmed_survives_a_crash() {
     let store = open_at(after.path()).await;
 
     assert_eq!(numbers(&lease_all(&store, start()).await), (11..=50).collect::<Vec<_>>());
-    assert!(store.outbox_entry("a").await.unwrap().is_some());
+    assert!(store.outbox_entry(&channel(), "a").await.unwrap().is_some());
     let again = (1..=50).map(|number| Transition { receipt: receipt(99, start()), ..message(number) }).collect();
     let settled = store.settle(again).await.unwrap();
     assert!(settled.iter().all(|settled| matches!(settled, Settled::Duplicate { .. })));
@@ -204,18 +204,18 @@ async fn what_expired_is_swept_away() {
     let store = open_at(folder.path()).await;
     store.outbox_add(answer("sent", start())).await.unwrap();
     let sent = loket::store::SendOutcome::Sent { external_id: Some("SM1".to_owned()) };
-    store.outbox_tried("sent", sent, start()).await.unwrap();
+    store.outbox_tried(&channel(), "sent", sent, start()).await.unwrap();
     store.outbox_add(answer("dead", start())).await.unwrap();
     let dead = loket::store::SendOutcome::Dead { failure: "gone".to_owned() };
-    store.outbox_tried("dead", dead, start()).await.unwrap();
+    store.outbox_tried(&channel(), "dead", dead, start()).await.unwrap();
     store.outbox_add(answer("waits", start() + days(60))).await.unwrap();
     store.due_senders(start() + days(29), 1).await.unwrap();
-    assert!(store.outbox_entry("sent").await.unwrap().is_some());
+    assert!(store.outbox_entry(&channel(), "sent").await.unwrap().is_some());
 
     store.due_senders(start() + days(31), 1).await.unwrap();
 
-    assert_eq!(store.outbox_entry("sent").await.unwrap(), None);
-    assert_eq!(store.outbox_entry("dead").await.unwrap(), None);
+    assert_eq!(store.outbox_entry(&channel(), "sent").await.unwrap(), None);
+    assert_eq!(store.outbox_entry(&channel(), "dead").await.unwrap(), None);
     assert_eq!(store.outbox_dead(9).await.unwrap(), vec![]);
-    assert!(store.outbox_entry("waits").await.unwrap().is_some());
+    assert!(store.outbox_entry(&channel(), "waits").await.unwrap().is_some());
 }

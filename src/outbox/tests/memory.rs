@@ -12,8 +12,8 @@ use crate::{
     message::DeliveryStatus,
     receipt::ChannelId,
     store::{
-        ComplaintRecord, DeadLetter, Delivery, OutboxEntry, QueueStats, SendOutcome, SenderKey, Settled, StatusChange,
-        Store, StoreError, Transition, VaultEntry, Versioned,
+        Begun, ComplaintRecord, DeadLetter, Delivery, Opening, OutboxEntry, QueueStats, SendOutcome, SenderKey,
+        Settled, StatusChange, Store, StoreError, Transition, VaultEntry,
     },
 };
 
@@ -104,7 +104,13 @@ impl Store for Memory {
         Ok(due.into_iter().take(max).map(take).collect())
     }
 
-    async fn outbox_tried(&self, id: &str, outcome: SendOutcome, _: Timestamp) -> Result<(), StoreError> {
+    async fn outbox_tried(
+        &self,
+        _: &ChannelId,
+        id: &str,
+        outcome: SendOutcome,
+        _: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut state = locked(&self.0);
         if state.failing > 0 {
             state.failing -= 1;
@@ -135,7 +141,7 @@ impl Store for Memory {
         Ok(locked(&self.0).vault.get(reporter_ref).cloned())
     }
 
-    async fn senders(&self, _: &[SenderKey]) -> Result<Vec<Versioned>, StoreError> {
+    async fn begin(&self, _: &[Opening]) -> Result<Vec<Begun>, StoreError> {
         unreachable!("the outbox does not call it")
     }
     async fn settle(&self, _: Vec<Transition>) -> Result<Vec<Settled>, StoreError> {
@@ -174,7 +180,7 @@ impl Store for Memory {
     async fn outbox_add(&self, _: OutboxEntry) -> Result<bool, StoreError> {
         unreachable!("the outbox does not call it")
     }
-    async fn outbox_entry(&self, _: &str) -> Result<Option<OutboxEntry>, StoreError> {
+    async fn outbox_entry(&self, _: &ChannelId, _: &str) -> Result<Option<OutboxEntry>, StoreError> {
         unreachable!("the outbox does not call it")
     }
     async fn outbox_dead(&self, _: usize) -> Result<Vec<OutboxEntry>, StoreError> {

@@ -6,7 +6,7 @@ use loket::{
     store::{OutboxEntry, SendOutcome, Transition},
 };
 
-use super::{Opened, answer, channel, message, seconds, start};
+use super::{Opened, answer, channel, message, seconds, settle, start};
 
 async fn due(store: &Opened, after: i64) -> Vec<String> {
     let entries = store.outbox_due(&channel(), 100, seconds(60), start() + seconds(after)).await.expect("read");
@@ -18,8 +18,8 @@ async fn add(store: &Opened, id: &str, after: i64) {
 }
 
 async fn tried(store: &Opened, id: &str, outcome: SendOutcome, after: i64) -> OutboxEntry {
-    store.outbox_tried(id, outcome, start() + seconds(after)).await.expect("recorded");
-    store.outbox_entry(id).await.expect("read").expect("known")
+    store.outbox_tried(&channel(), id, outcome, start() + seconds(after)).await.expect("recorded");
+    store.outbox_entry(&channel(), id).await.expect("read").expect("known")
 }
 
 fn sent(external_id: &str) -> SendOutcome {
@@ -58,8 +58,8 @@ pub async fn an_answer_is_added_once(store: Opened) {
     let again = OutboxEntry { text: "another text".to_owned(), ..answer("a", start()) };
     assert!(!store.outbox_add(again).await.expect("refused"));
 
-    assert_eq!(store.outbox_entry("a").await.expect("read"), Some(answer("a", start())));
-    assert_eq!(store.outbox_entry("b").await.expect("read"), None);
+    assert_eq!(store.outbox_entry(&channel(), "a").await.expect("read"), Some(answer("a", start())));
+    assert_eq!(store.outbox_entry(&channel(), "b").await.expect("read"), None);
     tried(&store, "a", sent("SM1"), 0).await;
     assert!(!store.outbox_add(answer("a", start())).await.expect("refused"));
 }
@@ -67,7 +67,7 @@ pub async fn an_answer_is_added_once(store: Opened) {
 pub async fn an_answer_comes_with_its_transition(store: Opened) {
     let with_answer = |number| Transition { outbox: vec![answer("ack:1", start())], ..message(number) };
 
-    store.settle(vec![with_answer(1), with_answer(1), with_answer(2)]).await.expect("settled");
+    settle(&*store, vec![with_answer(1), with_answer(1), with_answer(2)]).await;
 
     assert_eq!(due(&store, 0).await, vec!["ack:1"]);
 }
@@ -110,7 +110,7 @@ pub async fn a_late_failure_does_not_unsend(store: Opened) {
     assert_eq!(due(&store, 3600).await, Vec::<String>::new());
     assert_eq!(store.outbox_dead(10).await.expect("read"), vec![]);
     // A try for what nobody knows is no error.
-    store.outbox_tried("unknown", sent("SM2"), start()).await.expect("ignored");
+    store.outbox_tried(&channel(), "unknown", sent("SM2"), start()).await.expect("ignored");
 }
 
 pub async fn a_hopeless_answer_is_kept_apart(store: Opened) {
@@ -146,10 +146,10 @@ pub async fn the_next_due_time_is_known(store: Opened) {
 pub async fn a_delivery_report_never_steps_back(store: Opened) {
     add(&store, "a", 0).await;
     tried(&store, "a", sent("SM1"), 1).await;
-    let status = async || store.outbox_entry("a").await.expect("read").expect("known").status;
+    let status = async || store.outbox_entry(&channel(), "a").await.expect("read").expect("known").status;
 
     assert!(report(&store, "SM1", DeliveryStatus::Failed, 2).await);
-    let failed = store.outbox_entry("a").await.expect("read").expect("known");
+    let failed = store.outbox_entry(&channel(), "a").await.expect("read").expect("known");
     assert_eq!((failed.status, failed.failure.as_deref()), (Some(DeliveryStatus::Failed), Some("30003")));
     assert!(report(&store, "SM1", DeliveryStatus::Sent, 2).await);
     assert_eq!(status().await, Some(DeliveryStatus::Failed));
@@ -191,7 +191,7 @@ pub async fn reports_of_one_channel_do_not_touch_another(store: Opened) {
     let joined = store.delivery_report(&other, "1", DeliveryStatus::Failed, None, start()).await.expect("taken");
 
     assert!(!joined);
-    let entry = store.outbox_entry("a").await.expect("read").expect("known");
+    let entry = store.outbox_entry(&channel(), "a").await.expect("read").expect("known");
     assert_eq!(entry.status, Some(DeliveryStatus::Sent));
     assert_eq!(store.outbox_due(&other, 10, seconds(60), start()).await.expect("read"), vec![]);
 }

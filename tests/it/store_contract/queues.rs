@@ -2,7 +2,7 @@
 
 use loket::store::{Delivery, QueueStats, QueuedEvent, Settled, StoreError, Transition};
 
-use super::{LIMITS, Opened, event, ids, lease_all, message, number, numbers, seconds, settle_messages, start};
+use super::{LIMITS, Opened, event, ids, lease_all, message, number, numbers, seconds, settle, settle_messages, start};
 
 async fn lease(store: &Opened, max: usize, after: i64) -> Vec<Delivery> {
     store.lease("triage", max, seconds(60), start() + seconds(after)).await.expect("leased")
@@ -182,7 +182,7 @@ pub async fn a_queue_needs_a_proper_name(store: Opened) {
     assert_eq!(store.queues(start()).await.expect("read"), vec![]);
 
     let longest = "0".repeat(63);
-    assert_eq!(store.settle(vec![into(&longest)]).await.expect("settled"), vec![Settled::Applied]);
+    assert_eq!(settle(&*store, vec![into(&longest)]).await, vec![Settled::Applied]);
     assert_eq!(store.queues(start()).await.expect("read")[0].name, longest);
 }
 
@@ -199,7 +199,7 @@ pub async fn an_unknown_queue_is_empty(store: Opened) {
 
 pub async fn the_books_of_a_queue_are_kept(store: Opened) {
     let enqueued = |number| Transition { record: Some(super::record(number)), ..message(number) };
-    store.settle((1..=5).map(enqueued).collect()).await.expect("settled");
+    settle(&*store, (1..=5).map(enqueued).collect()).await;
     let book = async |after| {
         let stats = stats(&store, after).await;
         (stats.depth, stats.in_flight, stats.dead, stats.oldest_seconds)
@@ -233,7 +233,7 @@ pub async fn a_priority_changes_no_order(store: Opened) {
         message.events[0].priority = priority;
         message
     };
-    store.settle(vec![with_priority(1, 0), with_priority(2, 9), with_priority(3, 5)]).await.expect("settled");
+    settle(&*store, vec![with_priority(1, 0), with_priority(2, 9), with_priority(3, 5)]).await;
 
     assert_eq!(numbers(&lease_all(&*store, start()).await), vec![1, 2, 3]);
 }
