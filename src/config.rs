@@ -21,6 +21,10 @@ use crate::{
     units::{Size, Span},
 };
 
+mod store;
+
+pub use store::{RedisSection, StoreChoice};
+
 /// The commented file with every setting and its default; a test holds it against the struct.
 pub const COMMENTED: &str = include_str!("../config/loket.toml");
 
@@ -35,7 +39,7 @@ pub struct Config {
     pub public_url: String,
     /// Journal and embedded store. `LOKET_DATA_DIR`.
     pub data_dir: PathBuf,
-    /// `embedded`. `LOKET_STORE`.
+    /// `embedded`, `redis://…`, `redis-sentinel://…` or `redis-cluster://…`. `LOKET_STORE`.
     pub store: String,
     /// Folder of the manifests. `LOKET_CHANNELS_DIR`.
     pub channels_dir: PathBuf,
@@ -52,6 +56,7 @@ pub struct Config {
     pub journal: JournalSection,
     pub retention: RetentionSection,
     pub queues: QueuesSection,
+    pub redis: RedisSection,
     pub server: ServerSection,
     /// More tokens, each with its scope.
     pub token: Vec<TokenSection>,
@@ -116,6 +121,8 @@ pub struct RetentionSection {
     pub raw: Span,
     /// How long a repeated delivery is recognised; 30 days or longer.
     pub claims: Span,
+    /// How long entries of a queue on Redis are kept after every group has acknowledged them.
+    pub queue: Span,
 }
 
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -165,6 +172,7 @@ impl Default for Config {
             journal: JournalSection::default(),
             retention: RetentionSection::default(),
             queues: QueuesSection::default(),
+            redis: RedisSection::default(),
             server: ServerSection::default(),
             token: Vec::new(),
         }
@@ -203,7 +211,11 @@ impl Default for JournalSection {
 
 impl Default for RetentionSection {
     fn default() -> Self {
-        Self { raw: Span::from_secs(30 * 86_400), claims: Span::from_secs(30 * 86_400) }
+        Self {
+            raw: Span::from_secs(30 * 86_400),
+            claims: Span::from_secs(30 * 86_400),
+            queue: Span::from_secs(7 * 86_400),
+        }
     }
 }
 
@@ -250,7 +262,7 @@ pub struct Resolved {
     pub config_dir: PathBuf,
     pub timezone: TimeZone,
     pub tokens: Vec<Token>,
-    /// The embedded store is the only one so far.
+    pub store: StoreChoice,
     pub journal_key: Option<SecretSlice<u8>>,
     pub trusted_proxies: Vec<crate::network::Network>,
 }
@@ -385,9 +397,10 @@ impl Config {
             network
         });
         let trusted_proxies = trusted_proxies.collect();
+        let store = StoreChoice::resolve(&self.store, &self.redis, folder, environment, &mut mistakes);
         if mistakes.found.is_empty() {
             let config_dir = folder.to_owned();
-            return Ok(Resolved { config: self, config_dir, timezone, tokens, journal_key, trusted_proxies });
+            return Ok(Resolved { config: self, config_dir, timezone, tokens, store, journal_key, trusted_proxies });
         }
         Err(mistakes.found)
     }
@@ -398,27 +411,12 @@ impl Config {
             let hint = "write what providers call, like https://loket.example";
             mistakes.add("public_url", format!("public_url is `{}`", self.public_url), hint);
         }
-        if self.store != "embedded" {
-            mistakes.add(
-                "store",
-                format!("store `{}` is not known to this version", redacted_url(&self.store)),
-                "embedded",
-            );
-        }
         if self.retention.claims < RetentionSection::default().claims {
             mistakes.add("claims", format!("claims are kept for {}", self.retention.claims), "30 days or longer");
         }
         if self.queues.max_attempts == 0 {
             mistakes.add("max_attempts", "max_attempts is 0".to_owned(), "1 or more");
         }
-    }
-}
-
-/// A URL without what may be a password.
-fn redacted_url(url: &str) -> String {
-    match (url.find("://"), url.rfind('@')) {
-        (Some(scheme), Some(at)) if scheme < at => format!("{}://***{}", &url[..scheme], &url[at..]),
-        _ => url.to_owned(),
     }
 }
 

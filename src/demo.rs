@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::{
-    config::{self, Config, GatewaySection, Resolved, Scope, Token},
+    config::{self, Config, GatewaySection, Resolved, Scope, StoreChoice, Token},
     runtime::{self, Running, StartError, Strictness},
 };
 
@@ -112,6 +112,7 @@ fn resolved(folder: &Path, address: SocketAddr) -> Resolved {
         config_dir: folder.join("config"),
         timezone,
         tokens: vec![Token { scopes: vec![Scope::Core, Scope::Operator], value: SecretString::from(token) }],
+        store: StoreChoice::Embedded,
         journal_key: None,
         trusted_proxies: Vec::new(),
     }

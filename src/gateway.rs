@@ -1,5 +1,7 @@
 //! What the pure stages know of the gateway that they run in: names and defaults, no handles.
 
+use std::sync::OnceLock;
+
 use jiff::tz::TimeZone;
 use ring::hmac;
 
@@ -32,10 +34,17 @@ pub struct Gateway {
     pub reporter_disclosure: ReporterDisclosure,
     /// May the text be published when the reporter chose nothing.
     pub content_disclosure: ContentDisclosure,
-    /// Of `reporter.ref`; shared by all gateways of a store.
-    pub reporter_key: hmac::Key,
+    /// Of `reporter.ref`; shared by all gateways of a store, which tells it. The pipeline waits until it is known.
+    pub reporter_key: OnceLock<hmac::Key>,
     /// `retention.raw`: when a raw reference expires.
     pub raw_retention: Span,
     /// How long claims are remembered; 30 days or longer.
     pub claim_window: Span,
+}
+
+impl Gateway {
+    /// The key of `reporter.ref`.
+    pub fn reporter_key(&self) -> &hmac::Key {
+        self.reporter_key.get().expect("the pipeline waits until the store has told it")
+    }
 }

@@ -17,8 +17,43 @@ pub fn encoded(text: &str) -> String {
     encoded
 }
 
+/// The text behind an encoding. What is no encoding stays as it is, and bytes that are no UTF-8 become U+FFFD.
+pub fn decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((&first, behind)) = rest.split_first() {
+        let digit = |place: usize| char::from(*behind.get(place)?).to_digit(16);
+        match (first, digit(0), digit(1)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push((high << 4 | low) as u8);
+                rest = &behind[2..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = behind;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn every_text_is_decoded_to_what_it_was(text: String) {
+            prop_assert_eq!(super::decoded(&super::encoded(&text)), text.clone());
+            let _ = super::decoded(&text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_encoding_stays() {
+        assert_eq!(super::decoded("100%, %4 %zz %41"), "100%, %4 %zz A");
+    }
+
     #[test]
     fn only_unreserved_characters_stay_as_they_are() {
         assert_eq!(super::encoded("a-B_9.~"), "a-B_9.~");

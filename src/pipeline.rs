@@ -10,6 +10,7 @@
 
 use std::sync::{Arc, atomic::AtomicUsize};
 
+use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
@@ -68,7 +69,9 @@ impl Pipeline {
         let (sender, receiver) = mpsc::channel(1);
         let reader = reading::Reader { pipeline: self.clone(), left_behind: Arc::new(AtomicUsize::new(0)) };
         let reading = tokio::spawn(reader.run(tail, sender));
-        applying::Applier { pipeline: self }.run(receiver, stop).await;
+        applying::Applier { pipeline: self, read_through: Timestamp::UNIX_EPOCH, is_shared: false }
+            .run(receiver, stop)
+            .await;
         reading.abort();
     }
 }

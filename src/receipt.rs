@@ -19,6 +19,15 @@ pub use verdict::{Check, CheckResult, Nonce, Proves, Verdict, VerdictResult};
 #[serde(transparent)]
 pub struct ReceiptId(pub Uuid);
 
+impl ReceiptId {
+    /// When the receipt arrived, by the time in its id; the earliest of all times for an id that has none.
+    pub fn arrived_at(self) -> Timestamp {
+        let time = self.0.get_timestamp().map(|time| time.to_unix());
+        time.and_then(|(seconds, nanos)| Timestamp::new(i64::try_from(seconds).ok()?, nanos as i32).ok())
+            .unwrap_or(Timestamp::MIN)
+    }
+}
+
 impl fmt::Display for ReceiptId {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(out)

@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use ring::hmac;
 use secrecy::ExposeSecret as _;
 use tokio::{
@@ -24,7 +25,7 @@ use crate::{
     diagnostic::Diagnostic,
     gateway::Gateway,
     http::Http,
-    journal::{Journal, JournalError, JournalOptions},
+    journal::{Journal, JournalError, JournalOptions, Tail},
     locale::Locales,
     message::Message,
     normalise::normalise,
@@ -34,18 +35,22 @@ use crate::{
     route::Routing,
     server::{self, App},
     signature::replay::Nonces,
-    store::{Store, StoreLimits, embedded::EmbeddedStore},
     telemetry::Metrics,
     vault::Vault,
 };
 
 mod keys;
+mod store;
 
 /// How often the journal is swept for receipts past their retention.
 const SWEEP: Duration = Duration::from_mins(10);
 
 /// How often receipts of channels that were closed are looked at, besides each change of the channels.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How often the store is tended.
+const TEND: Duration = Duration::from_secs(10);
+/// Between two tries to ask a store that is away.
+const AGAIN: Duration = Duration::from_millis(500);
 /// Bodies that are being read, all together: 128 MiB.
 const BODIES_KIB: usize = 128 << 10;
 
@@ -177,14 +182,11 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
     };
     create_private(&data)?;
     let (journal, tail) = Journal::open(options).context("the journal cannot be opened")?;
-    let limits = StoreLimits { max_attempts: resolved.config.queues.max_attempts };
     let workshop = Workshop::new().context("the threads of the pipeline")?;
-    let folder = data.join("store");
     // Opened in the workshop: the store's own threads inherit its priority.
-    let opening = workshop.spawn(async move { EmbeddedStore::open(&folder, limits).await });
+    let opening = workshop.spawn(store::open(resolved.clone()));
     let store = opening.await.context("the store cannot be opened")?.context("the store cannot be opened")?;
-    let store: Arc<dyn Store> = Arc::new(store);
-    let gateway = Arc::new(gateway(&resolved, &*store).await?);
+    let gateway = Arc::new(gateway(&resolved));
     let address = listener.local_addr().context("the address of the listener")?;
     let (stop, stopped) = watch::channel(false);
     let (set, watching) = reload::watch(loader, files, set);
@@ -221,13 +223,14 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         address,
         stop,
         server: tokio::spawn(server::serve(listener, app.clone())),
-        pipeline: workshop.spawn(pipeline.run(tail, stopped.clone())),
+        pipeline: workshop.spawn(run_when_keyed(pipeline, tail, stopped.clone())),
         _workshop: workshop,
         outbox: tokio::spawn(outbox.run()),
         others: vec![
             watching,
             tokio::spawn(keys::fetch(http, app.channels.clone(), stopped.clone())),
             tokio::spawn(sweep(app.journal.clone(), stopped.clone())),
+            tokio::spawn(tend(app.clone(), stopped.clone())),
             tokio::spawn(reopened(app.clone(), stopped)),
         ],
         app,
@@ -286,12 +289,35 @@ fn create_private(folder: &std::path::Path) -> anyhow::Result<()> {
     made.with_context(|| format!("the data folder {} cannot be made", folder.display()))
 }
 
-async fn gateway(resolved: &Resolved, store: &dyn Store) -> anyhow::Result<Gateway> {
-    // Shared by all gateways of a store, so that a reporter keeps one ref; drawn once.
-    let key = store.constant("reporter-key", &clock::random::<32>()).await.context("the key of reporter refs")?;
+/// Runs the pipeline as soon as the store has told the key of reporter refs. It is shared by all gateways of a store, so
+/// that a reporter keeps one ref; whoever comes first draws it.
+async fn run_when_keyed(pipeline: Pipeline, tail: Tail, mut stop: watch::Receiver<bool>) {
+    let proposal = clock::random::<32>();
+    let mut is_told = false;
+    loop {
+        match pipeline.store.constant("reporter-key", &proposal).await {
+            Ok(key) => {
+                let _ = pipeline.gateway.reporter_key.set(hmac::Key::new(hmac::HMAC_SHA256, &key));
+                return pipeline.run(tail, stop).await;
+            }
+            Err(error) if !is_told => {
+                is_told = true;
+                pipeline.metrics.store_up.set(0);
+                tracing::error!(%error, "the store is away; receipts wait in the journal");
+            }
+            Err(_) => {}
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+fn gateway(resolved: &Resolved) -> Gateway {
     let section = &resolved.config.gateway;
     let privacy = &resolved.config.privacy;
-    Ok(Gateway {
+    Gateway {
         name: section.name.clone(),
         organisation: section.organisation.clone(),
         public_url: resolved.config.public_url.clone(),
@@ -303,10 +329,26 @@ async fn gateway(resolved: &Resolved, store: &dyn Store) -> anyhow::Result<Gatew
         reporter_disclosure: privacy.reporter_disclosure,
         content_disclosure: privacy.content_disclosure,
         working_days: section.working_days,
-        reporter_key: hmac::Key::new(hmac::HMAC_SHA256, &key),
+        reporter_key: std::sync::OnceLock::new(),
         raw_retention: resolved.config.retention.raw,
         claim_window: resolved.config.retention.claims,
-    })
+    }
+}
+
+/// The store's housekeeping.
+async fn tend(app: Arc<App>, mut stop: watch::Receiver<bool>) {
+    let keep = app.resolved.config.retention.queue.signed();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(TEND) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        let now = clock::now();
+        let keep_from = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
+        if let Err(error) = app.store.tend(now, keep_from).await {
+            tracing::debug!(%error, "the store's housekeeping waits");
+        }
+    }
 }
 
 async fn sweep(journal: Journal, mut stop: watch::Receiver<bool>) {

@@ -22,7 +22,9 @@ use crate::{
     receipt::{ChannelId, ReceiptId},
 };
 
+pub mod answers;
 pub mod embedded;
+pub mod redis;
 
 /// SHA-256 of channel and conversation key, cut to 16 bytes: no address stands in a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -79,9 +81,20 @@ pub struct NonceClaim {
     pub until: Timestamp,
 }
 
+/// The place of a message in the order of arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Turn {
+    pub sender: SenderKey,
+    pub receipt: ReceiptId,
+    /// In its receipt.
+    pub place: u16,
+}
+
 /// All that one message changes. Applied once per claim, whatever repeats it.
 #[derive(Clone, Debug)]
 pub struct Transition {
+    /// The place of its message in the order of arrival, if a message caused it.
+    pub turn: Option<Turn>,
     /// Who does it: a claim that the same receipt holds is no duplicate but a repetition of ours. Its id tells when it
     /// arrived, and claims of others that were over by then count as absent.
     pub receipt: ReceiptId,
@@ -139,6 +152,8 @@ pub enum Settled {
     Conflict,
     /// The record's tracking id names another complaint: draw another. Nothing was changed.
     TrackingIdTaken,
+    /// Another gateway has a message of this sender that arrived before: try again soon. Nothing was changed.
+    NotYet,
 }
 
 /// What the core gets of a queue.
@@ -315,11 +330,24 @@ pub struct StoreLimits {
 /// All methods are idempotent, or say what makes a repetition harmless.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
+    /// Notes, in the order of arrival, which messages will be settled next, and that everything replied to before `through`
+    /// has been noted. A store that several gateways share keeps the messages of one sender in this order. Called with no
+    /// messages when there are none, at least every half second. True when other gateways are there, who wait for it.
+    async fn line_up(&self, _turns: &[Turn], _through: Timestamp) -> Result<bool, StoreError> {
+        Ok(false)
+    }
+
+    /// These messages are settled, or were given up on: nothing waits for them any more.
+    async fn leave(&self, _turns: &[Turn]) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Step 0: the state of each message's sender, `Versioned::default()` for one never seen. What stands outside the
     /// sender's slot, nonces and tracking ids, is reserved for a while, so that `settle` needs to look at nothing else.
     async fn begin(&self, openings: &[Opening]) -> Result<Vec<Begun>, StoreError>;
 
-    /// Applies each transition once, in order; the answers are in the same order. An error says that none, some or all
+    /// Steps 1 and 2: applies each transition once, in order; the answers are in the same order. A claim is one of its
+    /// sender: two senders with the same claim are two messages. An error says that none, some or all
     /// were applied: repeat the whole call.
     async fn settle(&self, transitions: Vec<Transition>) -> Result<Vec<Settled>, StoreError>;
 

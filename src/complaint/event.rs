@@ -36,6 +36,11 @@ impl EventKind {
         }
     }
 
+    /// The `type`, as it stands in the envelope.
+    pub fn name(self) -> String {
+        format!("id.loket.{}.v1", self.short())
+    }
+
     /// The schema of `data`: an identifier, not a place to fetch from.
     pub fn schema(self) -> &'static str {
         match self {
@@ -76,6 +81,28 @@ pub struct Event {
 }
 
 impl Event {
+    /// The attributes with their values, in the order of the specification: binary mode.
+    pub fn attributes(&self) -> Vec<(&'static str, String)> {
+        let sensitivity = match self.sensitivity {
+            Sensitivity::Normal => "normal",
+            Sensitivity::Confidential => "confidential",
+        };
+        let mut attributes = vec![
+            ("specversion", self.specversion.clone()),
+            ("id", self.id.clone()),
+            ("source", self.source.clone()),
+            ("type", self.kind.name()),
+            ("subject", self.subject.to_string()),
+            ("time", self.time.clone()),
+            ("datacontenttype", self.datacontenttype.clone()),
+            ("dataschema", self.dataschema.clone()),
+            ("partitionkey", self.partitionkey.to_string()),
+            ("sensitivity", sensitivity.to_owned()),
+        ];
+        attributes.extend(self.traceparent.clone().map(|traceparent| ("traceparent", traceparent)));
+        attributes
+    }
+
     /// The envelope around `document`, which is serialised here, once.
     pub fn new(
         id: String,

@@ -96,7 +96,7 @@ impl Material<'_> {
     pub fn reporter_ref(&self) -> String {
         let message = &self.assembled.message;
         let name = if message.identity.value.is_empty() { &message.claim } else { &message.identity.value };
-        reporter_ref(&self.gateway.reporter_key, &self.channel.id, name)
+        reporter_ref(self.gateway.reporter_key(), &self.channel.id, name)
     }
 
     /// Where an answer goes.

@@ -41,7 +41,7 @@ fn gateway() -> Gateway {
         notice_version: "2026-10".to_owned(),
         reporter_disclosure: ReporterDisclosure::Agency,
         content_disclosure: ContentDisclosure::Public,
-        reporter_key: hmac::Key::new(hmac::HMAC_SHA256, b"a key"),
+        reporter_key: hmac::Key::new(hmac::HMAC_SHA256, b"a key").into(),
         raw_retention: Span::from_secs(30 * 86_400),
         claim_window: Span::from_secs(30 * 86_400),
     }
@@ -418,7 +418,7 @@ fn the_index_knows_reports_that_the_memory_has_forgotten() {
     let mut citizen = Citizen::on(Medium::Sms);
     let first = citizen.complains(0, "Lampu jalan di depan pasar padam");
     let id = first.complaint.tracking_id.to_string();
-    let own = reporter_ref(&citizen.gateway.reporter_key, &citizen.channel.id, "+6281100000001");
+    let own = reporter_ref(citizen.gateway.reporter_key(), &citizen.channel.id, "+6281100000001");
     citizen.known = Some(record(&first, &citizen.channel, &own));
     citizen.sender = Sender::default();
     let status = citizen.orders(90_000, &format!("CHECK {id}"));

@@ -40,11 +40,20 @@ const CLOSED_WAIT: SignedDuration = SignedDuration::from_secs(60);
 /// First and longest wait while the store is away.
 const FIRST_WAIT: Duration = Duration::from_millis(50);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// How often other gateways are told how far this one has come, when there are any.
+const SIGN: Duration = Duration::from_millis(50);
+/// First and longest wait for the messages of other gateways that come first.
+const FIRST_TURN: Duration = Duration::from_millis(2);
+const LONGEST_TURN: Duration = Duration::from_millis(50);
 
 /// The task that applies.
 #[derive(Debug)]
 pub struct Applier {
     pub pipeline: Pipeline,
+    /// Everything that was replied to before stands in its lane.
+    pub read_through: Timestamp,
+    /// Other gateways share the store.
+    pub is_shared: bool,
 }
 
 /// A message that waits for its place in the store.
@@ -99,6 +108,13 @@ enum Interrupted {
     },
 }
 
+impl Answered {
+    /// Is the message done with?
+    fn is_over(&self) -> bool {
+        !matches!(self.settled, Settled::Conflict | Settled::NotYet | Settled::TrackingIdTaken)
+    }
+}
+
 impl From<StoreError> for Interrupted {
     fn from(error: StoreError) -> Self {
         Self::Store(error)
@@ -107,16 +123,26 @@ impl From<StoreError> for Interrupted {
 
 impl Applier {
     /// Applies batch after batch, and timers in between, until the reader ends.
-    pub async fn run(self, mut batches: mpsc::Receiver<Vec<Read>>, mut stop: watch::Receiver<bool>) {
-        let mut timer = interval(TIMER);
-        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    pub async fn run(mut self, mut batches: mpsc::Receiver<Vec<Read>>, mut stop: watch::Receiver<bool>) {
+        let [mut timer, mut sign] = [TIMER, SIGN].map(|period| {
+            let mut ticks = interval(period);
+            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            ticks
+        });
         loop {
             let done = tokio::select! {
                 batch = batches.recv() => match batch {
                     Some(batch) => self.batch(batch, &mut stop).await,
                     None => return,
                 },
-                _ = timer.tick() => self.timers(&mut stop).await,
+                _ = timer.tick() => {
+                    self.sign().await;
+                    self.timers(&mut stop).await
+                }
+                _ = sign.tick(), if self.is_shared => {
+                    self.sign().await;
+                    Ok(())
+                }
             };
             if done.is_err() {
                 return;
@@ -124,11 +150,19 @@ impl Applier {
         }
     }
 
-    async fn batch(&self, read: Vec<Read>, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
-        let Some(through) = read.last().map(|read| read.ticket.sequence) else { return Ok(()) };
+    async fn batch(&mut self, read: Vec<Read>, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+        let Some(last) = read.last().map(|read| read.ticket) else { return Ok(()) };
+        let through = last.sequence;
         let batch = self.take_apart(read);
         self.quarantine(&batch.quarantine, stop).await?;
+        // Whoever was replied to before the last of these arrived stands before it in the journal.
+        self.read_through = self.read_through.max(last.receipt.arrived_at());
+        let turns: Vec<_> = batch.messages.iter().map(|pending| Pipeline::turn(&pending.message)).collect();
+        self.is_shared = self.until_it_works(stop, || self.pipeline.store.line_up(&turns, self.read_through)).await?;
         let rung = self.messages(batch.messages, stop).await?;
+        if self.is_shared {
+            self.until_it_works(stop, || self.pipeline.store.leave(&turns)).await?;
+        }
         for (ticket, channel, reports) in batch.reports {
             self.reports(ticket, &channel, reports, stop).await?;
         }
@@ -143,6 +177,20 @@ impl Applier {
             self.pipeline.queue_bell.notify_waiters();
         }
         Ok(())
+    }
+
+    /// Tells other gateways how far this one has come while it has nothing to do.
+    async fn sign(&mut self) {
+        // The time before the look: what is replied to in between is not covered by it.
+        let now = clock::now();
+        if self.pipeline.journal.stats().backlog == 0 {
+            self.read_through = self.read_through.max(now);
+        }
+        match self.pipeline.store.line_up(&[], self.read_through).await {
+            Ok(is_shared) => self.is_shared = is_shared,
+            // The next message or the next tick will tell.
+            Err(error) => self.store_is_away(&error),
+        }
     }
 
     fn take_apart(&self, read: Vec<Read>) -> Batch {
@@ -187,7 +235,7 @@ impl Applier {
                     break;
                 }
                 tracing::error!(%error, receipt.id = %ticket.receipt, "the quarantine cannot be written; trying again");
-                pause(&mut wait, stop).await?;
+                pause(&mut wait, LONGEST_WAIT, stop).await?;
             }
         }
         Ok(())
@@ -195,14 +243,20 @@ impl Applier {
 
     /// True when a queue has grown.
     async fn messages(&self, mut pending: Vec<Pending>, stop: &mut watch::Receiver<bool>) -> Result<bool, Stopped> {
-        let (mut wait, mut rung) = (FIRST_WAIT, false);
+        let (mut wait, mut turn, mut rung) = (FIRST_WAIT, FIRST_TURN, false);
         while !pending.is_empty() {
             match self.round(&mut pending).await {
                 Ok(settled) => {
                     self.pipeline.metrics.store_up.set(1);
+                    (wait, turn) = (FIRST_WAIT, if settled.iter().any(Answered::is_over) { FIRST_TURN } else { turn });
+                    let is_early = settled.iter().any(|answered| answered.settled == Settled::NotYet);
                     let (left, grown) = self.book(pending, settled, stop).await?;
                     pending = left;
                     rung |= grown;
+                    if is_early {
+                        pause(&mut turn, LONGEST_TURN, stop).await?;
+                        self.until_it_works(stop, || self.pipeline.store.line_up(&[], self.read_through)).await?;
+                    }
                 }
                 Err(Interrupted::Panicked { place }) => {
                     let one = pending.remove(place);
@@ -212,12 +266,12 @@ impl Applier {
                 }
                 Err(Interrupted::Store(error)) if error.is_transient() => {
                     self.store_is_away(&error);
-                    pause(&mut wait, stop).await?;
+                    pause(&mut wait, LONGEST_WAIT, stop).await?;
                 }
                 Err(Interrupted::Store(error)) => {
                     tracing::error!(%error, messages = pending.len(), "the store refuses");
                     pending = self.give_up_on_one(pending, &error, stop).await?;
-                    pause(&mut wait, stop).await?;
+                    pause(&mut wait, LONGEST_WAIT, stop).await?;
                 }
             }
         }
@@ -351,7 +405,7 @@ impl Applier {
                     self.quarantine(&[(pending.ticket, reason)], stop).await?;
                     Outcome::quarantined
                 }
-                Settled::Conflict => {
+                Settled::Conflict | Settled::NotYet => {
                     left.push(pending);
                     continue;
                 }
@@ -412,7 +466,7 @@ impl Applier {
                         break;
                     }
                 }
-                pause(&mut wait, stop).await?;
+                pause(&mut wait, LONGEST_WAIT, stop).await?;
             }
         }
         Ok(())
@@ -517,7 +571,7 @@ impl Applier {
                 Ok(value) => return Ok(value),
                 Err(error) => self.store_is_away(&error),
             }
-            pause(&mut wait, stop).await?;
+            pause(&mut wait, LONGEST_WAIT, stop).await?;
         }
     }
 
@@ -545,9 +599,9 @@ fn memory(found: Versioned) -> Memory {
 }
 
 /// Waits a little, longer each time.
-async fn pause(wait: &mut Duration, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+async fn pause(wait: &mut Duration, longest: Duration, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
     let until = Instant::now() + *wait;
-    *wait = (*wait * 2).min(LONGEST_WAIT);
+    *wait = (*wait * 2).min(longest);
     tokio::select! {
         () = tokio::time::sleep_until(until) => Ok(()),
         _ = stop.wait_for(|stop| *stop) => Err(Stopped),

@@ -17,7 +17,7 @@ use crate::{
     sender::Sender,
     store::{
         ClaimKey, ComplaintRecord, NonceClaim, Opening, OutboxEntry, QueuedEvent, SenderKey, SenderState, StoreError,
-        Transition,
+        Transition, Turn,
     },
     telemetry::Outcome,
     vault,
@@ -43,6 +43,7 @@ pub struct Step {
 /// A transition that changes nothing yet.
 fn empty(receipt: ReceiptId, sender: SenderKey, claims_until: Timestamp) -> Transition {
     Transition {
+        turn: None,
         receipt,
         claims: Vec::new(),
         nonce: None,
@@ -69,6 +70,13 @@ impl Pipeline {
     /// The receipt of what no message caused.
     pub(super) const NOBODY: ReceiptId = ReceiptId(uuid::Uuid::nil());
 
+    /// The place of a message in the order of arrival.
+    pub(super) fn turn(message: &Normalised) -> Turn {
+        // A receipt has far fewer messages; more of them would stand in one place.
+        let place = u16::try_from(message.place).unwrap_or(u16::MAX);
+        Turn { sender: message.sender, receipt: message.origin.id, place }
+    }
+
     /// What a message asks of the store before the stages run.
     pub(super) fn opening(message: &Normalised) -> Opening {
         Opening {
@@ -89,6 +97,7 @@ impl Pipeline {
     ) -> Result<Step, StoreError> {
         let claims_until = now + message.claim_window.unwrap_or(self.gateway.claim_window).signed();
         let (receipt, sender) = (message.origin.id, message.sender);
+        let turn = Self::turn(&message);
         let nonce = nonce_claim(&message);
         let claims = message.claim_keys.clone();
         let nothing = |outcome| Step { transition: empty(receipt, sender, claims_until), outcome };
@@ -100,6 +109,7 @@ impl Pipeline {
                 self.whole(*assembled, known.as_ref(), channel, memory, now)
             }
         };
+        step.transition.turn = Some(turn);
         step.transition.claims = claims;
         step.transition.nonce = nonce;
         step.transition.claims_until = claims_until;

@@ -45,75 +45,87 @@ impl Deref for Opened {
     }
 }
 
+/// Hands all facts to another macro.
+macro_rules! facts {
+    ($macro:path, $($argument:tt)*) => {
+        $macro! { $($argument)*;
+        claims {
+            a_claim_is_applied_once
+            a_complaint_that_is_there_is_not_made_again_under_another_claim
+            a_repetition_by_the_same_receipt_changes_nothing
+            another_receipt_with_the_claim_is_a_duplicate
+            a_receipt_may_hold_claims_of_several_messages
+            one_foreign_claim_of_several_makes_a_duplicate
+            a_nonce_with_another_body_is_refused
+            a_claim_is_forgotten_after_its_window_and_not_a_day_before
+            a_moved_on_sender_is_a_conflict
+            messages_of_one_sender_in_one_call_build_on_each_other
+            a_transition_without_a_state_leaves_the_version
+            an_event_id_is_appended_once
+            a_taken_tracking_id_is_told
+            senders_are_found_by_their_deadline
+        }
+        queues {
+            events_are_leased_in_the_order_of_arrival
+            a_lease_hides_until_it_runs_out
+            an_extended_lease_hides_longer
+            an_acknowledged_event_never_comes_back
+            a_late_acknowledgement_counts_until_the_event_is_handed_out_again
+            a_returned_event_comes_again_after_its_delay
+            an_event_that_is_never_acknowledged_is_buried
+            an_event_that_is_returned_too_often_is_buried_with_its_reason
+            dead_letters_go_back_to_the_end_of_the_queue
+            dead_letters_are_shown_in_pages
+            a_peek_shows_pages_without_leasing
+            a_queue_needs_a_proper_name
+            an_unknown_queue_is_empty
+            the_books_of_a_queue_are_kept
+            a_priority_changes_no_order
+            nonsense_delivery_ids_change_nothing
+        }
+        outbox {
+            answers_come_when_they_are_due_oldest_first
+            an_answer_that_was_handed_out_is_hidden
+            an_answer_is_added_once
+            an_answer_comes_with_its_transition
+            a_failed_try_is_repeated_later
+            a_sent_answer_is_not_sent_again
+            a_late_failure_does_not_unsend
+            a_hopeless_answer_is_kept_apart
+            the_next_due_time_is_known
+            a_delivery_report_never_steps_back
+            a_report_before_the_answer_waits_for_it
+            a_parked_report_is_forgotten_after_ten_minutes
+            reports_of_one_channel_do_not_touch_another
+            a_foreign_id_of_any_length_is_taken
+        }
+        records {
+            a_complaint_is_found_by_both_ids
+            the_first_lease_and_the_acknowledgement_are_noted
+            a_status_is_added_once_and_a_record_is_written_once
+            the_vault_gives_back_what_was_put
+            a_budget_is_spent_once_and_begins_again
+            the_first_constant_stays
+            a_held_lease_excludes_others_until_it_ends
+            a_store_that_is_there_answers_a_ping
+        }
+        concurrency {
+            ten_thousand_transitions_of_many_tasks_give_one_entry_a_claim
+        }
+        }
+    };
+}
+pub(crate) use facts;
+
 /// Runs each fact against a store of its own.
 macro_rules! contract {
     ($open:ident) => {
-        $crate::store_contract::contract! { $open;
-            claims {
-                a_claim_is_applied_once
-                a_complaint_that_is_there_is_not_made_again_under_another_claim
-                a_repetition_by_the_same_receipt_changes_nothing
-                another_receipt_with_the_claim_is_a_duplicate
-                a_receipt_may_hold_claims_of_several_messages
-                one_foreign_claim_of_several_makes_a_duplicate
-                a_nonce_with_another_body_is_refused
-                a_claim_is_forgotten_after_its_window_and_not_a_day_before
-                a_moved_on_sender_is_a_conflict
-                messages_of_one_sender_in_one_call_build_on_each_other
-                a_transition_without_a_state_leaves_the_version
-                an_event_id_is_appended_once
-                a_taken_tracking_id_is_told
-                senders_are_found_by_their_deadline
-            }
-            queues {
-                events_are_leased_in_the_order_of_arrival
-                a_lease_hides_until_it_runs_out
-                an_extended_lease_hides_longer
-                an_acknowledged_event_never_comes_back
-                a_late_acknowledgement_counts_until_the_event_is_handed_out_again
-                a_returned_event_comes_again_after_its_delay
-                an_event_that_is_never_acknowledged_is_buried
-                an_event_that_is_returned_too_often_is_buried_with_its_reason
-                dead_letters_go_back_to_the_end_of_the_queue
-                dead_letters_are_shown_in_pages
-                a_peek_shows_pages_without_leasing
-                a_queue_needs_a_proper_name
-                an_unknown_queue_is_empty
-                the_books_of_a_queue_are_kept
-                a_priority_changes_no_order
-                nonsense_delivery_ids_change_nothing
-            }
-            outbox {
-                answers_come_when_they_are_due_oldest_first
-                an_answer_that_was_handed_out_is_hidden
-                an_answer_is_added_once
-                an_answer_comes_with_its_transition
-                a_failed_try_is_repeated_later
-                a_sent_answer_is_not_sent_again
-                a_late_failure_does_not_unsend
-                a_hopeless_answer_is_kept_apart
-                the_next_due_time_is_known
-                a_delivery_report_never_steps_back
-                a_report_before_the_answer_waits_for_it
-                a_parked_report_is_forgotten_after_ten_minutes
-                reports_of_one_channel_do_not_touch_another
-                a_foreign_id_of_any_length_is_taken
-            }
-            records {
-                a_complaint_is_found_by_both_ids
-                the_first_lease_and_the_acknowledgement_are_noted
-                a_status_is_added_once_and_a_record_is_written_once
-                the_vault_gives_back_what_was_put
-                a_budget_is_spent_once_and_begins_again
-                the_first_constant_stays
-                a_held_lease_excludes_others_until_it_ends
-                a_store_that_is_there_answers_a_ping
-            }
-            concurrency {
-                ten_thousand_transitions_of_many_tasks_give_one_entry_a_claim
-            }
-        }
+        $crate::store_contract::facts! { $crate::store_contract::each_alone, $open }
     };
+}
+pub(crate) use contract;
+
+macro_rules! each_alone {
     ($open:ident; $($group:ident { $($fact:ident)+ })+) => {
         $(mod $group {
             $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -123,7 +135,27 @@ macro_rules! contract {
         })+
     };
 }
-pub(crate) use contract;
+pub(crate) use each_alone;
+
+/// Runs all facts one after the other, each against what `$open` gives for the deployment: servers that take seconds to
+/// start are started once.
+macro_rules! contract_in_turn {
+    ($open:expr) => {
+        $crate::store_contract::facts! { $crate::store_contract::all_in_turn, $open }
+    };
+}
+pub(crate) use contract_in_turn;
+
+macro_rules! all_in_turn {
+    ($open:expr; $($group:ident { $($fact:ident)+ })+) => {
+        $($(
+            // A failure is preceded by the name of its fact.
+            eprintln!("fact: {}", stringify!($fact));
+            $crate::store_contract::$group::$fact($open.await).await;
+        )+)+
+    };
+}
+pub(crate) use all_in_turn;
 
 /// A fixed beginning of time.
 pub fn start() -> Timestamp {
@@ -177,6 +209,7 @@ pub fn event(number: u64, kind: EventKind) -> Event {
 /// Message `number` from a sender of its own: it claims, writes the sender's state and appends one event.
 pub fn message(number: u64) -> Transition {
     Transition {
+        turn: None,
         receipt: receipt(number, start()),
         claims: vec![claim(number)],
         nonce: None,

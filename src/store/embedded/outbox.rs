@@ -10,9 +10,12 @@ use super::{
     memory::Memory,
 };
 use crate::{
-    message::{DeliveryReport, DeliveryStatus},
+    message::DeliveryReport,
     receipt::ChannelId,
-    store::{OutboxEntry, SendOutcome},
+    store::{
+        OutboxEntry, SendOutcome,
+        answers::{self, join_report, join_reports},
+    },
 };
 
 /// Answers that were sent, or given up on, are kept so long: a delivery report comes within it or never.
@@ -187,26 +190,14 @@ pub(super) fn tried(engine: &Engine, id: &str, outcome: SendOutcome, now: Timest
         if before.0 == Stage::Sent && !matches!(outcome, SendOutcome::Sent { .. }) {
             return Ok(());
         }
-        stored.entry.attempts += 1;
-        match outcome {
-            SendOutcome::Sent { external_id } => {
-                (stored.stage, stored.at) = (Stage::Sent, now);
-                stored.entry.failure = None;
-                stored.entry.status = Some(join(stored.entry.status, DeliveryStatus::Sent));
-                if let Some(external_id) = external_id {
-                    note_external_id(changes, &mut stored.entry, external_id, now)?;
-                }
-            }
-            SendOutcome::Retry { at, failure, unknown: _ } => {
-                (stored.stage, stored.at) = (Stage::Waiting, at);
-                stored.entry.due = at;
-                stored.entry.failure = Some(failure);
-            }
-            SendOutcome::Dead { failure } => {
-                (stored.stage, stored.at) = (Stage::Dead, now);
-                stored.entry.failure = Some(failure);
-            }
+        if let Some(external_id) = answers::tried(&mut stored.entry, &outcome) {
+            note_external_id(changes, &mut stored.entry, &external_id, now)?;
         }
+        (stored.stage, stored.at) = match outcome {
+            SendOutcome::Sent { .. } => (Stage::Sent, now),
+            SendOutcome::Retry { at, .. } => (Stage::Waiting, at),
+            SendOutcome::Dead { .. } => (Stage::Dead, now),
+        };
         move_in_indexes(memory, changes, before, &stored);
         let until = if stored.stage == Stage::Waiting { Timestamp::MAX } else { later(now, KEPT) };
         stored.put(changes, until)
@@ -232,20 +223,16 @@ fn move_in_indexes(memory: &mut Memory, changes: &mut Changes<'_>, before: (Stag
     }
 }
 
-fn join(status: Option<DeliveryStatus>, report: DeliveryStatus) -> DeliveryStatus {
-    status.map_or(report, |status| status.join(report))
-}
-
 /// Makes the answer known by the provider's id, and joins the reports that came before.
 fn note_external_id(
     changes: &mut Changes<'_>,
     entry: &mut OutboxEntry,
-    external_id: String,
+    external_id: &str,
     now: Timestamp,
 ) -> Result<(), Failure> {
     let channel = entry.channel.as_str();
-    put_expiring(changes, layout::foreign(b'x', channel, &external_id), later(now, KEPT), entry.id.as_bytes());
-    let parked = layout::foreign(b'p', channel, &external_id);
+    put_expiring(changes, layout::foreign(b'x', channel, external_id), later(now, KEPT), entry.id.as_bytes());
+    let parked = layout::foreign(b'p', channel, external_id);
     if let Some(value) = changes.get(Space::State, &parked)? {
         if let Some(reader) = unexpired(&value, now)? {
             let report: DeliveryReport = reader.json()?;
@@ -253,18 +240,7 @@ fn note_external_id(
         }
         changes.remove(Space::State, parked);
     }
-    entry.external_id = Some(external_id);
     Ok(())
-}
-
-fn join_report(entry: &mut OutboxEntry, status: DeliveryStatus, error: Option<String>) {
-    let joined = join(entry.status, status);
-    if joined == DeliveryStatus::Failed && status == DeliveryStatus::Failed {
-        entry.failure = error.or_else(|| entry.failure.take());
-    } else if joined != DeliveryStatus::Failed && entry.status == Some(DeliveryStatus::Failed) {
-        entry.failure = None;
-    }
-    entry.status = Some(joined);
 }
 
 pub(super) fn report(
@@ -297,12 +273,6 @@ pub(super) fn report(
         put_expiring(changes, parked, later(now, PARKED), &text);
         Ok(false)
     })
-}
-
-fn join_reports(before: DeliveryReport, report: DeliveryReport) -> DeliveryReport {
-    let status = before.status.join(report.status);
-    let error = if status == report.status { report.error } else { before.error };
-    DeliveryReport { id: report.id, status, error }
 }
 
 pub(super) fn entry(engine: &Engine, id: &str) -> Result<Option<OutboxEntry>, Failure> {

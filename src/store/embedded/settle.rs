@@ -18,14 +18,6 @@ use crate::{
 /// A deadline that is none.
 const NO_DEADLINE: [u8; 8] = [0xff; 8];
 
-/// When a receipt arrived: its id is a `UUIDv7`. Claims are judged by this time, so that a replay is judged like the
-/// first time. For an id without a time nothing is over.
-fn arrival(receipt: ReceiptId) -> Timestamp {
-    let time = receipt.0.get_timestamp().map(|time| time.to_unix());
-    time.and_then(|(seconds, nanos)| Timestamp::new(i64::try_from(seconds).ok()?, nanos as i32).ok())
-        .unwrap_or(Timestamp::MIN)
-}
-
 /// Applies the transitions in order.
 pub(super) fn settle(engine: &Engine, transitions: Vec<Transition>) -> Result<Vec<Settled>, Failure> {
     for transition in &transitions {
@@ -38,7 +30,8 @@ pub(super) fn settle(engine: &Engine, transitions: Vec<Transition>) -> Result<Ve
 }
 
 fn settle_one(memory: &mut Memory, changes: &mut Changes<'_>, transition: Transition) -> Result<Settled, Failure> {
-    let now = arrival(transition.receipt);
+    // Claims are judged by the time of arrival, so that a replay is judged like the first time.
+    let now = transition.receipt.arrived_at();
     if let Some(nonce) = &transition.nonce
         && let Some(value) = changes.get(Space::Claims, &layout::nonce(nonce.key))?
         && let Some(reader) = unexpired(&value, now)?

@@ -1,0 +1,508 @@
+//! The connection to Redis: made again when it is lost or points to the wrong server, never in a hurry.
+//!
+//! A failed command is never repeated here: whether it was done is not known. Callers repeat whole steps, which are
+//! idempotent.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, Pipeline, RedisError, RedisResult, TlsCertificates, Value,
+    aio::{ConnectionLike as _, MultiplexedConnection},
+    cluster::ClusterClient,
+    cluster_async::ClusterConnection,
+    cluster_routing::{MultipleNodeRoutingInfo, Route, RoutingInfo, SingleNodeRoutingInfo, Slot, SlotAddr},
+};
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
+
+use super::{
+    answer::string,
+    checks::{self, Facts, Unfit},
+    deployment::{Credentials, Deployment, Kind, Node},
+    script::loading,
+};
+use crate::store::StoreError;
+
+/// To connect, with everything that is asked then.
+const CONNECTING: Duration = Duration::from_secs(3);
+/// First and longest pause between two tries to connect.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+
+/// For replicas to confirm, in milliseconds. A replica that is in step does so at once.
+const CONFIRMING: u64 = 1000;
+
+/// What to connect to, and how.
+#[derive(Clone, Debug)]
+pub struct Access {
+    pub deployment: Deployment,
+    /// Of the Sentinels, where it is not that of the servers.
+    pub sentinel: Credentials,
+    pub certificates: Option<TlsCertificates>,
+    /// The longest that a server may take to answer.
+    pub response_timeout: Duration,
+    /// Replicas that have to confirm a write; None: one, where the deployment has any.
+    pub replicas: Option<u32>,
+}
+
+/// A command with the key that tells its slot.
+#[derive(Clone, Debug)]
+pub struct Command {
+    pub slot: Slot,
+    pub command: Cmd,
+}
+
+impl Command {
+    pub fn new(key: &str, command: Cmd) -> Self {
+        Self { slot: Slot::for_key(key), command }
+    }
+}
+
+/// What a write has to reach before it counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// The master's memory, and its disk as `appendfsync` says.
+    Master,
+    /// So many replicas, within so many milliseconds, too.
+    Replicas { count: u32, millis: u64 },
+}
+
+#[derive(Clone)]
+enum Wire {
+    Server(MultiplexedConnection),
+    Cluster(ClusterConnection),
+}
+
+#[derive(Default)]
+struct State {
+    wire: Option<Wire>,
+    /// Raised with each connection.
+    generation: u64,
+    /// No try before; with the reason of the last failure.
+    pause: Option<(Instant, Duration, String)>,
+    /// What the deployment said of itself when it was connected to last.
+    facts: Option<Facts>,
+    /// Why it may not be used, if that is why it is not.
+    unfit: Option<Unfit>,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+enum Unconnected {
+    Error(RedisError),
+    Unfit(Unfit),
+}
+
+impl From<RedisError> for Unconnected {
+    fn from(error: RedisError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl std::fmt::Display for Unconnected {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Error(error) => error.fmt(out),
+            Self::Unfit(unfit) => unfit.fmt(out),
+        }
+    }
+}
+
+/// One connection, shared by all who call.
+pub struct Link {
+    access: Access,
+    state: Mutex<State>,
+    /// A connection was made since somebody last asked.
+    is_new: AtomicBool,
+    /// How many replicas have to confirm a write.
+    replicas: AtomicU32,
+}
+
+impl std::fmt::Debug for Link {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "Link({})", self.access.deployment)
+    }
+}
+
+fn away(error: &RedisError) -> StoreError {
+    StoreError::Away(error.to_string())
+}
+
+impl Link {
+    pub fn new(access: Access) -> Self {
+        Self { access, state: Mutex::default(), is_new: AtomicBool::new(false), replicas: AtomicU32::new(0) }
+    }
+
+    /// Connects if need be; what the deployment says of itself, or why it may not be used.
+    pub async fn facts(&self) -> Result<Facts, StoreError> {
+        let connected = self.wire().await;
+        let state = self.state.lock().await;
+        match (connected, &state.unfit, &state.facts) {
+            (Err(_), Some(unfit), _) => Err(StoreError::Broken(unfit.to_string())),
+            (Err(error), None, _) => Err(error),
+            (Ok(_), _, facts) => Ok(facts.clone().unwrap_or_default()),
+        }
+    }
+
+    /// Was a connection made since the last call? Then what was known of the server's memory may not be true any more.
+    pub fn was_made_anew(&self) -> bool {
+        self.is_new.swap(false, Ordering::Relaxed)
+    }
+
+    /// What a write has to reach, as far as is known of the deployment.
+    pub fn reach(&self) -> Reach {
+        match self.replicas.load(Ordering::Relaxed) {
+            0 => Reach::Master,
+            count => Reach::Replicas { count, millis: CONFIRMING },
+        }
+    }
+
+    /// Sends all commands in one go (in a cluster in one go for each slot) and returns the answers in their order. With
+    /// `reach`, it is an error when too few replicas have confirmed.
+    pub async fn run(&self, commands: Vec<Command>, reach: Reach) -> Result<Vec<Value>, StoreError> {
+        if commands.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (generation, wire) = self.wire().await?;
+        match self.send(wire, commands, reach).await {
+            Ok(values) => Ok(values),
+            Err(error) => {
+                if !is_about_the_moment(&error) {
+                    self.drop_wire(generation).await;
+                }
+                Err(away(&error))
+            }
+        }
+    }
+
+    /// One command; its answer.
+    pub async fn run_one(&self, key: &str, command: Cmd, reach: Reach) -> Result<Value, StoreError> {
+        let mut values = self.run(vec![Command::new(key, command)], reach).await?;
+        values.pop().ok_or_else(|| StoreError::Away("the server did not answer".to_owned()))
+    }
+
+    /// One command to every master of a cluster, or to the one server; all answers.
+    pub async fn run_everywhere(&self, command: Cmd) -> Result<Vec<Value>, StoreError> {
+        let (generation, wire) = self.wire().await?;
+        let answer = match wire {
+            Wire::Server(mut server) => server.req_packed_command(&command).await.map(|value| vec![value]),
+            Wire::Cluster(mut cluster) => {
+                let routing = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+                cluster.route_command(command, routing).await.map(each)
+            }
+        };
+        match answer {
+            Ok(values) => Ok(values),
+            Err(error) => {
+                if !is_about_the_moment(&error) {
+                    self.drop_wire(generation).await;
+                }
+                Err(away(&error))
+            }
+        }
+    }
+
+    async fn send(&self, wire: Wire, commands: Vec<Command>, reach: Reach) -> RedisResult<Vec<Value>> {
+        match wire {
+            Wire::Server(mut server) => {
+                let commands = commands.into_iter().map(|command| command.command);
+                let (pipeline, count) = pipeline(commands, reach);
+                let values = self.in_time(server.send_packed_commands(&pipeline, 0, count)).await?;
+                checked(values, reach)
+            }
+            Wire::Cluster(cluster) => self.send_to_slots(&cluster, commands, reach).await,
+        }
+    }
+
+    /// A pipeline belongs to one slot, and those of all slots run side by side.
+    async fn send_to_slots(
+        &self,
+        cluster: &ClusterConnection,
+        commands: Vec<Command>,
+        reach: Reach,
+    ) -> RedisResult<Vec<Value>> {
+        let total = commands.len();
+        let mut slots: Vec<(Slot, Vec<usize>, Vec<Cmd>)> = Vec::new();
+        let mut known = std::collections::HashMap::new();
+        for (place, Command { slot, command }) in commands.into_iter().enumerate() {
+            let at = *known.entry(slot).or_insert_with(|| {
+                slots.push((slot, Vec::new(), Vec::new()));
+                slots.len() - 1
+            });
+            slots[at].1.push(place);
+            slots[at].2.push(command);
+        }
+        let answers = join_all(slots.into_iter().map(async |(slot, places, commands)| {
+            let (pipeline, count) = pipeline(commands.into_iter(), reach);
+            let route = SingleNodeRoutingInfo::SpecificNode(Route::with_slot(slot, SlotAddr::Master));
+            let mut cluster = cluster.clone();
+            let values = self.in_time(cluster.route_pipeline(pipeline, 0, count, route)).await?;
+            checked(values, reach).map(|values| (places, values))
+        }))
+        .await;
+        let mut ordered = BTreeMap::new();
+        for answer in answers {
+            let (places, values) = answer?;
+            ordered.extend(places.into_iter().zip(values));
+        }
+        if ordered.len() == total {
+            return Ok(ordered.into_values().collect());
+        }
+        Err(RedisError::from((ErrorKind::Client, "a node left commands without an answer")))
+    }
+
+    async fn in_time<T>(&self, work: impl Future<Output = RedisResult<T>>) -> RedisResult<T> {
+        // The library has a time-out for each answer; this one is for all of a pipeline.
+        let patience = self.access.response_timeout * 2;
+        timeout(patience, work).await.unwrap_or_else(|_| Err(too_late()))
+    }
+
+    async fn wire(&self) -> Result<(u64, Wire), StoreError> {
+        let mut state = self.state.lock().await;
+        if let Some(wire) = &state.wire {
+            return Ok((state.generation, wire.clone()));
+        }
+        if let Some((until, _, reason)) = &state.pause
+            && Instant::now() < *until
+        {
+            return Err(StoreError::Away(reason.clone()));
+        }
+        match timeout(CONNECTING, self.connect()).await.unwrap_or_else(|_| Err(too_late().into())) {
+            Ok((wire, facts)) => {
+                state.generation += 1;
+                state.wire = Some(wire.clone());
+                (state.pause, state.unfit) = (None, None);
+                let before = state.facts.take();
+                // Once there were replicas, a master without one is a master whose replica is away.
+                let replicas = before.as_ref().map_or(0, |facts| facts.replicas).max(facts.replicas);
+                let facts = Facts { replicas, ..facts };
+                self.replicas.store(self.access.replicas.unwrap_or(replicas), Ordering::Relaxed);
+                state.facts = Some(facts);
+                self.is_new.store(true, Ordering::Relaxed);
+                Ok((state.generation, wire))
+            }
+            Err(error) => {
+                let before = state.pause.as_ref().map_or(FIRST_PAUSE, |(_, pause, _)| (*pause * 2).min(LONGEST_PAUSE));
+                let reason = match &error {
+                    Unconnected::Error(error) => format!("{} cannot be reached: {error}", self.access.deployment),
+                    Unconnected::Unfit(unfit) => format!("{} is not used: {unfit}", self.access.deployment),
+                };
+                state.unfit = match error {
+                    Unconnected::Unfit(unfit) => Some(unfit),
+                    Unconnected::Error(_) => None,
+                };
+                state.pause = Some((Instant::now() + before, before, reason.clone()));
+                Err(StoreError::Away(reason))
+            }
+        }
+    }
+
+    async fn drop_wire(&self, generation: u64) {
+        let mut state = self.state.lock().await;
+        if state.generation == generation {
+            state.wire = None;
+        }
+    }
+
+    fn config(&self) -> AsyncConnectionConfig {
+        AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECTING / 2))
+            .set_response_timeout(Some(self.access.response_timeout))
+    }
+
+    async fn connect(&self) -> Result<(Wire, Facts), Unconnected> {
+        let deployment = &self.access.deployment;
+        match &deployment.kind {
+            Kind::Single => {
+                let (server, facts) = self.open(&deployment.nodes[0]).await?;
+                Ok((Wire::Server(server), facts))
+            }
+            Kind::Sentinel { master } => {
+                let (server, facts) = self.follow(master).await?;
+                Ok((Wire::Server(server), facts))
+            }
+            Kind::Cluster => {
+                let (cluster, facts) = self.join().await?;
+                Ok((Wire::Cluster(cluster), facts))
+            }
+        }
+    }
+
+    async fn join(&self) -> Result<(ClusterConnection, Facts), Unconnected> {
+        let deployment = &self.access.deployment;
+        let nodes = deployment.nodes.iter().map(|node| deployment.connection(node, &deployment.credentials));
+        let mut builder = ClusterClient::builder(nodes.collect::<RedisResult<Vec<_>>>()?)
+            .connection_timeout(CONNECTING / 2)
+            .response_timeout(self.access.response_timeout)
+            // Callers repeat; the library only follows what moved.
+            .retries(3)
+            .max_retry_wait(200);
+        if let Some(certificates) = &self.access.certificates {
+            builder = builder.certs(certificates.clone());
+        }
+        let mut cluster = builder.build()?.get_async_connection().await?;
+        for command in loading() {
+            cluster.req_packed_command(&command).await?;
+        }
+        let masters = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
+        let infos = cluster.route_command(redis::cmd("INFO"), masters.clone()).await?;
+        let mut facts = each(infos).iter().filter_map(string).map(|info| Facts::read(&info)).collect::<Vec<_>>();
+        let fsyncs = cluster.route_command(fsync_command(), masters).await.map(each).unwrap_or_default();
+        for (facts, fsync) in facts.iter_mut().zip(fsyncs) {
+            facts.fsync = checks::fsync(Ok(fsync));
+        }
+        let mut facts = facts.into_iter().reduce(Facts::worst).unwrap_or_default();
+        let mut nodes = redis::cmd("CLUSTER");
+        nodes.arg("NODES");
+        let nodes: String = nodes.query_async(&mut cluster).await?;
+        facts.replicas = checks::cluster_replicas(&nodes);
+        facts.check().map_err(Unconnected::Unfit)?;
+        Ok((cluster, facts))
+    }
+
+    fn client(&self, node: &Node, credentials: &Credentials) -> RedisResult<Client> {
+        let info = self.access.deployment.connection(node, credentials)?;
+        match &self.access.certificates {
+            Some(certificates) => Client::build_with_tls(info, certificates.clone()),
+            None => Client::open(info),
+        }
+    }
+
+    /// A connection to a master, with the scripts loaded.
+    async fn open(&self, node: &Node) -> Result<(MultiplexedConnection, Facts), Unconnected> {
+        let client = self.client(node, &self.access.deployment.credentials)?;
+        let mut server = client.get_multiplexed_async_connection_with_config(&self.config()).await?;
+        // The first command is the one that a replica, or a server that is still loading, answers for what it is.
+        let role = server.req_packed_command(&redis::cmd("ROLE")).await?;
+        if first_text(&role) != Some(b"master") {
+            return Err(RedisError::from((ErrorKind::Client, "the server is no master (READONLY)")).into());
+        }
+        let info: String = redis::cmd("INFO").query_async(&mut server).await?;
+        let mut facts = Facts::read(&info);
+        facts.fsync = checks::fsync(server.req_packed_command(&fsync_command()).await);
+        facts.check().map_err(Unconnected::Unfit)?;
+        let (pipeline, count) = pipeline(loading(), Reach::Master);
+        checked(server.send_packed_commands(&pipeline, 0, count).await?, Reach::Master)?;
+        Ok((server, facts))
+    }
+
+    /// The master that the Sentinels agree on: the first one named that says so itself.
+    async fn follow(&self, master: &str) -> Result<(MultiplexedConnection, Facts), Unconnected> {
+        let mut last = RedisError::from((ErrorKind::Client, "no Sentinel answers")).into();
+        for sentinel in &self.access.deployment.nodes {
+            let found = timeout(CONNECTING / 3, self.ask(sentinel, master)).await.unwrap_or_else(|_| Err(too_late()));
+            let opened = match found {
+                Ok((node, replicas)) => {
+                    self.open(&node).await.map(|(server, facts)| (server, Facts { replicas, ..facts }))
+                }
+                Err(error) => Err(error.into()),
+            };
+            match opened {
+                Ok(opened) => return Ok(opened),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// Where the master is, and whether it has replicas, be they up or down.
+    async fn ask(&self, sentinel: &Node, master: &str) -> RedisResult<(Node, u32)> {
+        // A Sentinel has no databases.
+        let deployment = Deployment { database: 0, ..self.access.deployment.clone() };
+        let info = deployment.connection(sentinel, &self.access.sentinel)?;
+        let client = match &self.access.certificates {
+            Some(certificates) => Client::build_with_tls(info, certificates.clone())?,
+            None => Client::open(info)?,
+        };
+        let mut connection = client.get_multiplexed_async_connection_with_config(&self.config()).await?;
+        let mut command = redis::cmd("SENTINEL");
+        command.arg("MASTER").arg(master);
+        let facts: BTreeMap<String, String> = command.query_async(&mut connection).await?;
+        let fact = |name: &str| facts.get(name).cloned().unwrap_or_default();
+        let port =
+            fact("port").parse().map_err(|_| (ErrorKind::Client, "the Sentinels know no master of this name"))?;
+        Ok((Node { host: fact("ip"), port }, u32::from(fact("num-slaves") != "0")))
+    }
+}
+
+fn fsync_command() -> Cmd {
+    let mut command = redis::cmd("CONFIG");
+    command.arg("GET").arg("appendfsync");
+    command
+}
+
+/// The answers of all nodes.
+fn each(value: Value) -> Vec<Value> {
+    match value {
+        Value::Map(pairs) => pairs.into_iter().map(|(_, value)| value).collect(),
+        value => vec![value],
+    }
+}
+
+fn too_late() -> RedisError {
+    RedisError::from(std::io::Error::from(std::io::ErrorKind::TimedOut))
+}
+
+fn pipeline(commands: impl Iterator<Item = Cmd>, reach: Reach) -> (Pipeline, usize) {
+    let mut pipeline = Pipeline::new();
+    let mut count = 0;
+    for command in commands {
+        pipeline.add_command(command);
+        count += 1;
+    }
+    if let Reach::Replicas { count: replicas, millis } = reach {
+        let mut wait = redis::cmd("WAIT");
+        wait.arg(replicas).arg(millis);
+        pipeline.add_command(wait);
+        count += 1;
+    }
+    (pipeline, count)
+}
+
+/// The answers, if none is an error and enough replicas have confirmed.
+fn checked(mut values: Vec<Value>, reach: Reach) -> RedisResult<Vec<Value>> {
+    if let Some(Value::ServerError(error)) = values.iter().find(|value| matches!(value, Value::ServerError(_))) {
+        return Err(error.clone().into());
+    }
+    if let Reach::Replicas { count, .. } = reach {
+        let confirmed = match values.pop() {
+            Some(Value::Int(confirmed)) => confirmed,
+            _ => 0,
+        };
+        if confirmed < i64::from(count) {
+            return Err(RedisError::from((
+                ErrorKind::Client,
+                "too few replicas have confirmed the write",
+                format!("{confirmed} of {count}"),
+            )));
+        }
+    }
+    Ok(values)
+}
+
+/// Is the server the right one and well, and only this command or this moment is not? Everything else asks for a new
+/// connection: lost, a replica (READONLY), a server without our scripts, or a Sentinel deployment whose master is alone.
+fn is_about_the_moment(error: &RedisError) -> bool {
+    matches!(
+        error.code(),
+        Some("OOM" | "MISCONF" | "BUSY" | "NOREPLICAS" | "CLUSTERDOWN" | "TRYAGAIN" | "LOADING" | "NOPERM")
+    )
+}
+
+fn first_text(value: &Value) -> Option<&[u8]> {
+    match value {
+        Value::Array(values) => match values.first()? {
+            Value::BulkString(text) => Some(text),
+            Value::SimpleString(text) => Some(text.as_bytes()),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,62 @@
+-- ARGV 1 most, 2 until (ms), 3 now (ms), 4 most attempts, 5 prefix of times
+local most, now, limit = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
+local out = {}
+if redis.call('EXISTS', KEYS[1]) == 0 then return out end
+
+-- What ran out or was returned and is ready, the longest ready first.
+local ready = {}
+for _, key in ipairs({KEYS[2], KEYS[3]}) do
+  local found = redis.call('ZRANGEBYSCORE', key, '-inf', ARGV[3], 'WITHSCORES', 'LIMIT', 0, 1000)
+  for place = 1, #found, 2 do ready[#ready + 1] = {found[place], tonumber(found[place + 1])} end
+end
+local function parts(id)
+  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(ms), tonumber(seq)
+end
+table.sort(ready, function(a, b)
+  if a[2] ~= b[2] then return a[2] < b[2] end
+  local ams, aseq = parts(a[1])
+  local bms, bseq = parts(b[1])
+  if ams ~= bms then return ams < bms end
+  return aseq < bseq
+end)
+for _, item in ipairs(ready) do
+  if #out >= most then break end
+  local id = item[1]
+  local consumer, count = pending(id)
+  if consumer ~= CONSUMER then
+    -- Acknowledged, or claimed by a consumer that speaks to Redis itself.
+    forget(id)
+  elseif count >= limit then
+    bury(id, 'not acknowledged in ' .. count .. ' deliveries', count, ARGV[3])
+  else
+    local claimed = redis.call('XCLAIM', KEYS[1], GROUP, CONSUMER, 0, id)[1]
+    forget(id)
+    if claimed then
+      redis.call('ZADD', KEYS[2], ARGV[2], id)
+      out[#out + 1] = {id, count + 1, claimed[2]}
+    end
+  end
+end
+
+local room = most - #out
+if room > 0 then
+  local function read()
+    return redis.pcall('XREADGROUP', 'GROUP', GROUP, CONSUMER, 'COUNT', room, 'STREAMS', KEYS[1], '>')
+  end
+  local found = read()
+  if type(found) == 'table' and found.err then
+    -- Somebody destroyed the group: everything is new again, which is better than nothing at all.
+    redis.pcall('XGROUP', 'CREATE', KEYS[1], GROUP, '0')
+    found = read()
+    if type(found) == 'table' and found.err then return found end
+  end
+  if found then
+    for _, item in ipairs(found[1][2]) do
+      redis.call('ZADD', KEYS[2], ARGV[2], item[1])
+      note(ARGV[5], 'L', item[2], ARGV[3])
+      out[#out + 1] = {item[1], 1, item[2]}
+    end
+  end
+end
+return out

@@ -1,0 +1,68 @@
+-- Step 1, slot of the sender: claim the message, compare-and-set the sender's memory, note what step 2 has to do.
+-- KEYS 1 memory, 2 deadlines, 3 pending, 4 lanes, 5.. the buckets of each claim, the last of which is written to
+-- ARGV 1 receipt, 2 arrival (ms), 3 expected version (8 bytes), 4 new memory or '', 5 its life (ms), 6 deadline (ms) or '',
+--      7 sender, 8 pending field, 9 pending value or '', 10 claims, 11 buckets per claim, 12 claim value,
+--      13 life of the written bucket (ms), 14 place in the lane or '', 15 'wait' when an earlier place keeps it, 16.. claims
+local receipt, arrival, sender, field = ARGV[1], tonumber(ARGV[2]), ARGV[7], ARGV[8]
+local claims, buckets, lane = tonumber(ARGV[10]), tonumber(ARGV[11]), ARGV[14]
+
+local function leave()
+  if lane ~= '' then redis.call('ZREM', KEYS[4], lane) end
+end
+
+local function bucket(claim, number)
+  return KEYS[4 + (claim - 1) * buckets + number]
+end
+
+-- Whoever holds a claim that is not over. It is written again, so that whoever waits for the replicas after this script
+-- waits for the claim, too, whichever connection wrote it first.
+local function holder(claim)
+  for number = 1, buckets do
+    local value = redis.call('HGET', bucket(claim, number), ARGV[15 + claim])
+    if value and struct.unpack('>I6', value, 17) > arrival then
+      redis.call('HSET', bucket(claim, number), ARGV[15 + claim], value)
+      return string.sub(value, 1, 16)
+    end
+  end
+end
+
+local ours = 0
+for claim = 1, claims do
+  local first = holder(claim)
+  if first and first ~= receipt then
+    leave()
+    return {'D', first}
+  end
+  if first then ours = ours + 1 end
+end
+-- A transition is applied whole or not at all, so that a part of the claims is another transition of the receipt.
+if claims > 0 and ours == claims then
+  leave()
+  return {'R', redis.call('HGET', KEYS[3], field)}
+end
+
+if lane ~= '' and ARGV[15] == 'wait' then
+  local first = redis.call('ZRANGEBYLEX', KEYS[4], '[' .. sender, '[' .. lane, 'LIMIT', 0, 1)[1]
+  if first and first ~= lane then return {'N'} end
+end
+
+local memory = redis.call('GETRANGE', KEYS[1], 0, 15)
+local version = memory == '' and string.rep('\0', 8) or string.sub(memory, 1, 8)
+if version ~= ARGV[3] then return {'C'} end
+
+for claim = 1, claims do
+  local key = bucket(claim, buckets)
+  redis.call('HSET', key, ARGV[15 + claim], ARGV[12])
+  if redis.call('HLEN', key) == 1 then redis.call('PEXPIRE', key, ARGV[13]) end
+end
+if ARGV[4] ~= '' then
+  redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
+  if ARGV[6] ~= '' then
+    redis.call('ZADD', KEYS[2], ARGV[6], sender)
+  elseif memory ~= '' and string.sub(memory, 9, 16) ~= string.rep('\255', 8) then
+    redis.call('ZREM', KEYS[2], sender)
+  end
+end
+if ARGV[9] ~= '' then redis.call('HSET', KEYS[3], field, ARGV[9]) end
+leave()
+return {'A'}

@@ -1,0 +1,29 @@
+-- ARGV 1 keep entries from (ms), 2 native consumers are gone after (ms), 3 now (ms). Returns how many entries were trimmed.
+if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+-- What a native consumer left pending comes out of the HTTP API again.
+local left = redis.call('XPENDING', KEYS[1], GROUP, 'IDLE', ARGV[2], '-', '+', 100)
+for _, item in ipairs(left) do
+  if item[2] ~= CONSUMER then
+    redis.call('XCLAIM', KEYS[1], GROUP, CONSUMER, 0, item[1], 'JUSTID')
+    redis.call('ZADD', KEYS[3], ARGV[3], item[1])
+  elseif not redis.call('ZSCORE', KEYS[2], item[1]) and not redis.call('ZSCORE', KEYS[3], item[1]) then
+    redis.call('ZADD', KEYS[3], ARGV[3], item[1])
+  end
+end
+-- Nothing is trimmed that some group has not acknowledged.
+local function before(a, b)
+  local ams, aseq = string.match(a, '^(%d+)-(%d+)$')
+  local bms, bseq = string.match(b, '^(%d+)-(%d+)$')
+  ams, aseq, bms, bseq = tonumber(ams), tonumber(aseq), tonumber(bms), tonumber(bseq)
+  return ams < bms or (ams == bms and aseq < bseq)
+end
+local keep = ARGV[1] .. '-0'
+for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+  local values = {}
+  for place = 1, #info, 2 do values[info[place]] = info[place + 1] end
+  local needed = redis.call('XPENDING', KEYS[1], values.name)[2] or nil
+  -- The last entry that was delivered stays, which costs nothing and saves counting on.
+  if not needed or before(values['last-delivered-id'], needed) then needed = values['last-delivered-id'] end
+  if before(needed, keep) then keep = needed end
+end
+return redis.call('XTRIM', KEYS[1], 'MINID', '~', keep, 'LIMIT', 10000)

@@ -1,0 +1,103 @@
+//! Complaints, the vault, constants, budgets and leases.
+
+use jiff::{SignedDuration, Timestamp};
+use redis::Value;
+use uuid::Uuid;
+
+use super::{
+    RedisStore,
+    answer::{document, list, number, read, text, yes},
+    layout::{self, later, millis, of_complaint},
+    link::{Command, Reach},
+    queues::times_of,
+    script::Script,
+};
+use crate::{
+    complaint::TrackingId,
+    store::{ComplaintRecord, StatusChange, StoreError},
+};
+
+fn get(key: &str) -> Command {
+    let mut get = redis::cmd("GET");
+    get.arg(key);
+    Command::new(key, get)
+}
+
+impl RedisStore {
+    pub(super) async fn record(&self, complaint_id: Uuid) -> Result<Option<ComplaintRecord>, StoreError> {
+        let statuses = of_complaint(complaint_id, "status");
+        let mut range = redis::cmd("LRANGE");
+        range.arg(&statuses).arg(0).arg(-1);
+        let commands = vec![get(&of_complaint(complaint_id, "record")), Command::new(&statuses, range)];
+        let mut found = self.api.run(commands, Reach::Master).await?.into_iter();
+        let (record, statuses) = (found.next().unwrap_or(Value::Nil), found.next().unwrap_or(Value::Nil));
+        let Some(bytes) = text(&record) else { return Ok(None) };
+        let mut record: ComplaintRecord = read(bytes, "a complaint's record")?;
+        let status = |value: &Value| read(text(value).unwrap_or_default(), "a status");
+        record.status = list(statuses).iter().map(status).collect::<Result<_, _>>()?;
+        let (key, fields) = times_of(&record.queue, complaint_id);
+        let mut times = redis::cmd("HMGET");
+        times.arg(&key).arg(&fields[..]);
+        let times = list(self.api.run_one(&key, times, Reach::Master).await?);
+        let at = |place: usize| times.get(place).and_then(number).map(layout::time);
+        (record.leased_at, record.acked_at) = (at(0), at(1));
+        Ok(Some(record))
+    }
+
+    pub(super) async fn record_by_tracking_id(&self, id: &TrackingId) -> Result<Option<ComplaintRecord>, StoreError> {
+        let key = layout::tracking_id(id);
+        let found = self.api.run(vec![get(&key)], Reach::Master).await?;
+        let holder = found.first().and_then(text).and_then(|bytes| std::str::from_utf8(bytes.get(..36)?).ok());
+        match holder.and_then(|text| Uuid::parse_str(text).ok()) {
+            // A reservation that came to nothing names a complaint that does not exist.
+            Some(complaint_id) => self.record(complaint_id).await,
+            None => Ok(None),
+        }
+    }
+
+    pub(super) async fn append_status(&self, complaint_id: Uuid, change: &StatusChange) -> Result<bool, StoreError> {
+        let key = of_complaint(complaint_id, "record");
+        let mut command = Script::Status.call(&[&key, &of_complaint(complaint_id, "status")]);
+        command.arg(document(change)?).arg(&change.status).arg(change.note.as_deref().unwrap_or_default());
+        yes(&self.api.run_one(&key, command, self.reach()).await?, "a status")
+    }
+
+    pub(super) async fn sealed(&self, reporter_ref: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let found = self.api.run(vec![get(&format!("loket:vault:{reporter_ref}"))], Reach::Master).await?;
+        Ok(found.first().and_then(text).map(<[u8]>::to_vec))
+    }
+
+    pub(super) async fn shared_constant(&self, name: &str, proposal: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let key = format!("loket:constant:{name}");
+        let mut set = redis::cmd("SET");
+        set.arg(&key).arg(proposal).arg("NX").arg("GET");
+        let before = self.api.run_one(&key, set, self.reach()).await?;
+        Ok(text(&before).map_or_else(|| proposal.to_vec(), <[u8]>::to_vec))
+    }
+
+    pub(super) async fn take_from_budget(
+        &self,
+        budget: &str,
+        limit: u64,
+        until: Timestamp,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let key = format!("loket:budget:{budget}");
+        let mut command = Script::Spend.call(&[&key]);
+        command.arg(limit).arg(millis(now)).arg(millis(until));
+        yes(&self.api.run_one(&key, command, Reach::Master).await?, "a budget")
+    }
+
+    pub(super) async fn hold_lease(
+        &self,
+        name: &str,
+        owner: &str,
+        ttl: SignedDuration,
+        now: Timestamp,
+    ) -> Result<bool, StoreError> {
+        let key = format!("loket:lease:{name}");
+        let mut command = Script::Hold.call(&[&key]);
+        command.arg(owner).arg(millis(now)).arg(millis(later(now, ttl)));
+        yes(&self.api.run_one(&key, command, Reach::Master).await?, "a lease")
+    }
+}

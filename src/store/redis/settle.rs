@@ -1,0 +1,466 @@
+//! The two steps of a transition, and what stands before and behind them.
+//!
+//! `begin` (step 0) reads the memory of senders and reserves nonces and tracking ids. Step 1 is one script in the slot of
+//! the sender; it also writes down what step 2 has to do. Step 2 appends events, answers, vault entry and record, each in
+//! its own slot and each unless it is there. What was written down is struck out with the next `begin`; if that never
+//! comes, `tend` of any gateway finds it, does step 2 again and strikes it out.
+
+use jiff::{SignedDuration, Timestamp};
+use redis::{Cmd, Value};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    Begun, RedisStore,
+    answer::{self, texts},
+    lanes::Lane,
+    layout::{self, arrival, buckets, claim_value, later, life, millis},
+    link::Command,
+    outbox, queues,
+    script::Script,
+};
+use crate::{
+    complaint::Event,
+    receipt::ReceiptId,
+    store::{
+        ComplaintRecord, Opening, OutboxEntry, QueuedEvent, SenderKey, Settled, StoreError, Transition, Versioned,
+    },
+};
+
+/// A sender who writes nothing for so long begins anew.
+const MEMORY: SignedDuration = SignedDuration::from_hours(24 * 180);
+/// A tracking id that was asked for and did not become a complaint is free again after this.
+const RESERVED: SignedDuration = SignedDuration::from_mins(30);
+/// What a gateway began and did not finish for so long is finished by any other.
+pub const ABANDONED: SignedDuration = SignedDuration::from_secs(60);
+/// What is struck out with the next call; more is left for `tend`.
+const MOST_DONE: usize = 10_000;
+
+/// What step 2 has to do, as step 1 writes it down.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct Due {
+    /// When it was written down, in milliseconds, and until when event ids are remembered.
+    at: i64,
+    until: Timestamp,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    events: Vec<DueEvent>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    outbox: Vec<OutboxEntry>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    vault: Option<DueVault>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    record: Option<ComplaintRecord>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+struct DueEvent {
+    queue: String,
+    priority: u8,
+    event: Event,
+    enqueued_at: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+struct DueVault {
+    reporter_ref: String,
+    sealed: Vec<u8>,
+}
+
+impl std::fmt::Debug for DueVault {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "DueVault({})", self.reporter_ref)
+    }
+}
+
+/// Something that is done and waits to be struck out: partition, field, and the complaint that is made.
+pub type Done = (u8, Vec<u8>, Option<(crate::complaint::TrackingId, Uuid)>);
+
+impl Due {
+    /// Takes it out of the transition.
+    fn of(transition: &mut Transition) -> Self {
+        let arrived = layout::time(arrival(transition.receipt));
+        let enqueued_at = transition.record.as_ref().map_or(arrived, |record| record.enqueued_at);
+        let event = |QueuedEvent { queue, priority, event }| DueEvent { queue, priority, event, enqueued_at };
+        Self {
+            at: millis(enqueued_at),
+            until: transition.claims_until,
+            events: std::mem::take(&mut transition.events).into_iter().map(event).collect(),
+            outbox: std::mem::take(&mut transition.outbox),
+            vault: transition
+                .vault
+                .take()
+                .map(|vault| DueVault { reporter_ref: vault.reporter_ref, sealed: vault.sealed }),
+            record: transition.record.take(),
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.outbox.is_empty() && self.vault.is_none() && self.record.is_none()
+    }
+
+    fn written(&self) -> Result<Vec<u8>, StoreError> {
+        serde_json::to_vec(self).map_err(|error| StoreError::Broken(format!("a transition cannot be written: {error}")))
+    }
+
+    fn read(bytes: &[u8]) -> Result<Self, StoreError> {
+        serde_json::from_slice(bytes)
+            .map_err(|error| StoreError::Away(format!("what is pending cannot be read: {error}")))
+    }
+
+    pub fn is_abandoned(&self, now: Timestamp) -> bool {
+        self.at < millis(now) - ABANDONED.as_millis() as i64
+    }
+
+    /// The commands of step 2: events first, so that no citizen hears of a complaint before it is queued.
+    fn commands(&self) -> Result<Vec<Command>, StoreError> {
+        let mut commands = Vec::with_capacity(self.events.len() + self.outbox.len() + 2);
+        for event in &self.events {
+            commands.push(event.command(self.at, self.until));
+        }
+        if let Some(record) = &self.record {
+            let key = layout::of_complaint(record.complaint_id, "record");
+            let document = answer::document(&ComplaintRecord {
+                leased_at: None,
+                acked_at: None,
+                status: Vec::new(),
+                ..record.clone()
+            })?;
+            let mut set = redis::cmd("SET");
+            set.arg(&key).arg(document);
+            commands.push(Command::new(&key, set));
+        }
+        if let Some(vault) = &self.vault {
+            let key = format!("loket:vault:{}", vault.reporter_ref);
+            let mut set = redis::cmd("SET");
+            set.arg(&key).arg(&vault.sealed);
+            commands.push(Command::new(&key, set));
+        }
+        for entry in &self.outbox {
+            commands.push(outbox::adding(entry)?);
+        }
+        Ok(commands)
+    }
+
+    fn complaint(&self) -> Option<(crate::complaint::TrackingId, Uuid)> {
+        self.record.as_ref().map(|record| (record.tracking_id.clone(), record.complaint_id))
+    }
+}
+
+impl DueEvent {
+    fn command(&self, from: i64, until: Timestamp) -> Command {
+        let id = layout::short_hash(self.event.id.as_bytes());
+        let stream = layout::of_queue(&self.queue, "events");
+        let seen = buckets(&layout::of_queue(&self.queue, "seen:"), id, from, until);
+        let mut keys = vec![stream.clone()];
+        keys.extend(seen.keys);
+        let mut command = Script::Append.call(&keys);
+        command.arg(&id).arg(seen.life);
+        queues::fields(&mut command, &self.event, self.priority, self.enqueued_at);
+        Command::new(&stream, command)
+    }
+}
+
+impl RedisStore {
+    /// Step 0.
+    pub(super) async fn read_and_reserve(&self, openings: &[Opening]) -> Result<Vec<Begun>, StoreError> {
+        let mut commands = self.striking_out();
+        let skipped = commands.len();
+        let mut senders: Vec<SenderKey> = Vec::new();
+        let mut place_of = std::collections::HashMap::new();
+        for opening in openings {
+            place_of.entry(opening.sender).or_insert_with(|| {
+                senders.push(opening.sender);
+                senders.len() - 1
+            });
+        }
+        for sender in &senders {
+            let key = layout::memory(*sender);
+            let mut get = redis::cmd("GET");
+            get.arg(&key);
+            commands.push(Command::new(&key, get));
+        }
+        for opening in openings {
+            commands.extend(reservations(opening));
+        }
+        let mut values = self.work.run(commands, self.reach()).await?.into_iter().skip(skipped);
+        let memories: Vec<Versioned> =
+            values.by_ref().take(senders.len()).map(|value| read_memory(&value)).collect::<Result<_, _>>()?;
+        let mut begun = Vec::with_capacity(openings.len());
+        let mut renewed = Vec::new();
+        for opening in openings {
+            let mut settled = None;
+            if let Some(nonce) = &opening.nonce {
+                match nonce_is_reused(opening, values.next()) {
+                    Some(false) => {}
+                    Some(true) => settled = Some(Settled::NonceReused),
+                    None => renewed.push(nonce_command(nonce, opening.receipt, false)),
+                }
+            }
+            if let Some((_, complaint)) = &opening.draw {
+                let holder = values.next();
+                settled = settled.or_else(|| named(holder.as_ref(), *complaint));
+            }
+            begun.push(Begun { sender: memories[place_of[&opening.sender]].clone(), settled });
+        }
+        self.work.run(renewed, self.reach()).await?;
+        Ok(begun)
+    }
+
+    /// Steps 1 and 2.
+    pub(super) async fn settle_all(&self, mut transitions: Vec<Transition>) -> Result<Vec<Settled>, StoreError> {
+        for transition in &transitions {
+            transition.events.iter().try_for_each(|event| queues::check_name(&event.queue))?;
+            transition.outbox.iter().try_for_each(|entry| outbox::check_id(&entry.id))?;
+        }
+        let mut dues = Vec::with_capacity(transitions.len());
+        let mut commands = Vec::with_capacity(transitions.len());
+        let mut waits = Vec::with_capacity(transitions.len());
+        for transition in &mut transitions {
+            let due = Due::of(transition);
+            let lane = self.lanes().place(transition);
+            // What has to wait is not sent, and neither is what builds on it: its version will not be there.
+            waits.push(lane.is_err());
+            if let Ok(lane) = lane {
+                commands.push(step_one(transition, &due, lane.as_ref())?);
+            }
+            dues.push(due);
+        }
+        self.register(&dues).await?;
+        let mut answers = self.work.run(commands, self.reach()).await?.into_iter();
+        let mut settled = Vec::with_capacity(transitions.len());
+        let mut todo = Vec::new();
+        for ((transition, due), waits) in transitions.iter().zip(dues).zip(waits) {
+            if waits {
+                settled.push(Settled::NotYet);
+                continue;
+            }
+            let value = answers.next().ok_or_else(|| answer::odd("step 1"))?;
+            let (outcome, due) = outcome(&value, due)?;
+            if let Some(due) = due {
+                todo.push((layout::partition(transition.sender), field(transition), due));
+            }
+            settled.push(outcome);
+        }
+        self.step_two(todo).await?;
+        Ok(settled)
+    }
+
+    /// Does what was written down, and notes that it is done.
+    pub(super) async fn step_two(&self, todo: Vec<(u8, Vec<u8>, Due)>) -> Result<(), StoreError> {
+        let mut commands = Vec::with_capacity(todo.len() * 4);
+        for (_, _, due) in &todo {
+            commands.extend(due.commands()?);
+        }
+        self.work.run(commands, self.reach()).await?;
+        let mut done = self.done();
+        for (partition, field, due) in todo {
+            if done.len() < MOST_DONE {
+                done.push((partition, field, due.complaint()));
+            }
+        }
+        Ok(())
+    }
+
+    /// The names of queues and of channels with answers, before anything stands in them.
+    async fn register(&self, dues: &[Due]) -> Result<(), StoreError> {
+        let mut new = Vec::new();
+        {
+            let known = self.known();
+            let queues = dues.iter().flat_map(|due| &due.events).map(|event| ("loket:queues", event.queue.as_str()));
+            let channels =
+                dues.iter().flat_map(|due| &due.outbox).map(|entry| ("loket:channels", entry.channel.as_str()));
+            for (set, name) in queues.chain(channels) {
+                if !known.contains(&(set, name.to_owned())) && !new.contains(&(set, name.to_owned())) {
+                    new.push((set, name.to_owned()));
+                }
+            }
+        }
+        self.register_names(new).await
+    }
+
+    pub(super) async fn register_names(&self, new: Vec<(&'static str, String)>) -> Result<(), StoreError> {
+        let adding = |(set, name): &(&'static str, String)| {
+            let mut add = redis::cmd("SADD");
+            add.arg(*set).arg(name);
+            Command::new(set, add)
+        };
+        self.work.run(new.iter().map(adding).collect(), self.reach()).await?;
+        self.known().extend(new);
+        Ok(())
+    }
+
+    /// Strikes out what is done. If the call fails, `tend` will find it.
+    pub(super) fn striking_out(&self) -> Vec<Command> {
+        if self.work.was_made_anew() {
+            // A failover or a restart may have lost names that we wrote.
+            self.known().clear();
+        }
+        let done = std::mem::take(&mut *self.done());
+        let mut commands = Vec::with_capacity(done.len() * 2);
+        for (partition, field, complaint) in done {
+            if let Some((tracking_id, complaint)) = complaint {
+                let key = layout::tracking_id(&tracking_id);
+                let mut name = Script::Name.call(&[&key]);
+                name.arg(complaint.to_string());
+                commands.push(Command::new(&key, name));
+            }
+            let key = layout::of_senders(partition, "pending");
+            let mut delete = redis::cmd("HDEL");
+            delete.arg(&key).arg(field);
+            commands.push(Command::new(&key, delete));
+        }
+        commands
+    }
+
+    /// What a gateway that is gone left behind in a partition.
+    pub(super) async fn abandoned(&self, partition: u8, now: Timestamp) -> Result<Vec<(u8, Vec<u8>, Due)>, StoreError> {
+        let key = layout::of_senders(partition, "pending");
+        let mut scan = redis::cmd("HSCAN");
+        scan.arg(&key).arg(0).arg("COUNT").arg(100);
+        let found = self.api.run_one(&key, scan, super::link::Reach::Master).await?;
+        let pairs = match &found {
+            Value::Array(parts) => parts.get(1).map(texts).unwrap_or_default(),
+            _ => Vec::new(),
+        };
+        let mut abandoned = Vec::new();
+        for pair in pairs.chunks_exact(2) {
+            match Due::read(pair[1]) {
+                Ok(due) if due.is_abandoned(now) => abandoned.push((partition, pair[0].to_vec(), due)),
+                Ok(_) => {}
+                Err(error) => tracing::error!(%error, partition, "what a gateway left behind stays where it is"),
+            }
+        }
+        Ok(abandoned)
+    }
+}
+
+/// Under which a transition's step 2 is written down: its first claim, or for a timer the sender and the version.
+fn field(transition: &Transition) -> Vec<u8> {
+    match transition.claims.first() {
+        Some(claim) => claim.0.to_vec(),
+        None => [transition.sender.0.as_slice(), &transition.expected.to_be_bytes()].concat(),
+    }
+}
+
+fn step_one(transition: &Transition, due: &Due, lane: Option<&Lane>) -> Result<Command, StoreError> {
+    let Transition { receipt, claims, claims_until, sender, expected, state, .. } = transition;
+    let partition = layout::partition(*sender);
+    let from = arrival(*receipt);
+    let memory = layout::memory(*sender);
+    let mut keys = vec![
+        memory.clone(),
+        layout::of_senders(partition, "deadlines"),
+        layout::of_senders(partition, "pending"),
+        layout::of_senders(partition, "lanes"),
+    ];
+    let prefix = layout::of_senders(partition, "claims:");
+    let (mut each, mut written_life) = (0, 1);
+    for claim in claims {
+        let found = buckets(&prefix, claim.0, from, *claims_until);
+        (each, written_life) = (found.keys.len(), found.life);
+        keys.extend(found.keys);
+    }
+    let now = layout::time(from);
+    let memory_life = life(now, later(now, MEMORY));
+    let state_bytes = state.as_ref().map(|state| layout::write_memory(expected + 1, state)).unwrap_or_default();
+    let deadline = state.as_ref().and_then(|state| state.deadline).map(|at| millis(at).to_string()).unwrap_or_default();
+    let pending = if due.is_empty() { Vec::new() } else { due.written()? };
+    let (place, mode) = lane.map_or((&[][..], ""), |lane| (&lane.place[..], if lane.waits { "wait" } else { "" }));
+    let mut command: Cmd = Script::Settle.call(&keys);
+    command
+        .arg(receipt.0.as_bytes())
+        .arg(from)
+        .arg(&expected.to_be_bytes())
+        .arg(state_bytes)
+        .arg(memory_life)
+        .arg(deadline)
+        .arg(&sender.0)
+        .arg(field(transition))
+        .arg(pending)
+        .arg(claims.len())
+        .arg(each)
+        .arg(claim_value(*receipt, *claims_until))
+        .arg(written_life)
+        .arg(place)
+        .arg(mode);
+    for claim in claims {
+        command.arg(&claim.0);
+    }
+    Ok(Command::new(&memory, command))
+}
+
+/// What step 1 said, and what is left to do.
+fn outcome(value: &Value, due: Due) -> Result<(Settled, Option<Due>), StoreError> {
+    let parts = texts(value);
+    match (parts.first().copied(), parts.get(1)) {
+        (Some(b"A"), _) => Ok((Settled::Applied, Some(due).filter(|due| !due.is_empty()))),
+        // Step 2 of the first time may not have come to its end.
+        (Some(b"R"), pending) => {
+            let due = pending.filter(|bytes| !bytes.is_empty()).map(|bytes| Due::read(bytes)).transpose()?;
+            Ok((Settled::Repeated, due))
+        }
+        (Some(b"D"), Some(first)) => {
+            let first = Uuid::from_slice(first).map(ReceiptId).unwrap_or(ReceiptId(Uuid::nil()));
+            Ok((Settled::Duplicate { first }, None))
+        }
+        (Some(b"N"), _) => Ok((Settled::NotYet, None)),
+        (Some(b"C"), _) => Ok((Settled::Conflict, None)),
+        _ => Err(answer::odd("step 1")),
+    }
+}
+
+fn read_memory(value: &Value) -> Result<Versioned, StoreError> {
+    match value {
+        Value::Nil => Ok(Versioned::default()),
+        Value::BulkString(bytes) => layout::read_memory(bytes).ok_or_else(|| answer::odd("the memory of a sender")),
+        _ => Err(answer::odd("the memory of a sender")),
+    }
+}
+
+fn reservations(opening: &Opening) -> Vec<Command> {
+    let mut commands = Vec::with_capacity(2);
+    if let Some(nonce) = &opening.nonce {
+        commands.push(nonce_command(nonce, opening.receipt, true));
+    }
+    if let Some((tracking_id, complaint)) = &opening.draw {
+        let key = layout::tracking_id(tracking_id);
+        let mut set = redis::cmd("SET");
+        set.arg(&key).arg(complaint.to_string()).arg("NX").arg("GET").arg("PX").arg(RESERVED.as_millis() as i64);
+        commands.push(Command::new(&key, set));
+    }
+    commands
+}
+
+fn nonce_command(nonce: &crate::store::NonceClaim, receipt: ReceiptId, only_if_new: bool) -> Command {
+    let key = layout::nonce(nonce.key);
+    let mut set = redis::cmd("SET");
+    set.arg(&key).arg(layout::nonce_value(nonce.body, nonce.until));
+    if only_if_new {
+        set.arg("NX").arg("GET");
+    }
+    set.arg("PX").arg((millis(nonce.until) - arrival(receipt)).max(1));
+    Command::new(&key, set)
+}
+
+/// None: what stands there is over and has to be written anew.
+fn nonce_is_reused(opening: &Opening, value: Option<Value>) -> Option<bool> {
+    let nonce = opening.nonce.as_ref()?;
+    let Some(Value::BulkString(bytes)) = value else { return Some(false) };
+    let (body, until) = layout::read_nonce(&bytes)?;
+    if until <= arrival(opening.receipt) {
+        return None;
+    }
+    Some(body != nonce.body)
+}
+
+/// What the holder of a tracking id says of the complaint that wants it.
+fn named(holder: Option<&Value>, complaint: Uuid) -> Option<Settled> {
+    let Some(Value::BulkString(holder)) = holder else { return None };
+    let (id, rest) = holder.split_at_checked(36).unwrap_or((holder, &[]));
+    if id != complaint.to_string().as_bytes() {
+        return Some(Settled::TrackingIdTaken);
+    }
+    // The mark says that step 2 is done: this receipt made the complaint before, though its claim may be another by now, as a
+    // mended manifest reads other words, and claims are forgotten while a quarantine is not.
+    (rest == b"!").then_some(Settled::Repeated)
+}
