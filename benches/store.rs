@@ -83,6 +83,7 @@ impl Maker {
             failure: None,
         };
         Transition {
+            turn: None,
             receipt,
             claims: vec![ClaimKey(key(number))],
             nonce: None,

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::{
     agencies::Agencies,
     channel::ChannelSet,
+    clock,
     gateway::Gateway,
     journal::{Journal, Tail},
     locale::Locales,
@@ -69,9 +70,10 @@ impl Pipeline {
         let (sender, receiver) = mpsc::channel(1);
         let reader = reading::Reader { pipeline: self.clone(), left_behind: Arc::new(AtomicUsize::new(0)) };
         let reading = tokio::spawn(reader.run(tail, sender));
-        applying::Applier { pipeline: self, read_through: Timestamp::UNIX_EPOCH, is_shared: false }
-            .run(receiver, stop)
-            .await;
+        let owner = clock::uuid7(clock::now()).to_string();
+        let applier =
+            applying::Applier { pipeline: self, read_through: Timestamp::UNIX_EPOCH, is_shared: false, owner };
+        applier.run(receiver, stop).await;
         reading.abort();
     }
 }

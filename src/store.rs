@@ -88,6 +88,8 @@ pub struct Turn {
     pub receipt: ReceiptId,
     /// In its receipt.
     pub place: u16,
+    /// When it arrived, as finely as the clock tells: a citizen's next message may come in the same millisecond.
+    pub arrived_at: Timestamp,
 }
 
 /// All that one message changes. Applied once per claim, whatever repeats it.

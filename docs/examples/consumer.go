@@ -25,7 +25,7 @@ const (
 	maxDeliveries = 5
 	batch         = 10
 	block         = 5 * time.Second
-	// At least the longest lease or delay that anybody asks for over HTTP: with less we would take away what is being worked on.
+	// At least the longest lease or delay asked for over HTTP: with less we would take what is being worked on.
 	abandoned        = 10 * time.Minute
 	lookForAbandoned = time.Minute
 )
@@ -187,7 +187,8 @@ func main() {
 	options.Protocol, options.MaxRetries = 2, -1
 	stop, cancel := signal.NotifyContext(ctx, syscall.SIGTERM, syscall.SIGINT)
 	defer cancel()
-	c := consumer{redis.NewClient(options), "loket:{q:" + queue + "}:events", "loket:{q:" + queue + "}:dead", name, 0, stop}
+	c := consumer{redis: redis.NewClient(options), name: name, stop: stop}
+	c.events, c.dead = "loket:{q:"+queue+"}:events", "loket:{q:"+queue+"}:dead"
 	for stop.Err() == nil {
 		err := c.run(once)
 		if err == nil {

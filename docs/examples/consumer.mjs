@@ -11,7 +11,7 @@ import { createClient } from "redis";
 const GROUP = "core";
 const MAX_DELIVERIES = 5;
 const BATCH = 10, BLOCK_MS = 5_000;
-// At least the longest lease or delay that anybody asks for over HTTP: with less we would take away what is being worked on.
+// At least the longest lease or delay asked for over HTTP: with less we would take what is being worked on.
 const ABANDONED_MS = 600_000, LOOK_FOR_ABANDONED_MS = 60_000;
 
 const { REDIS_URL = "redis://127.0.0.1:6379", QUEUE, CONSUMER } = process.env;

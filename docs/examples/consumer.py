@@ -21,7 +21,7 @@ from redis.retry import Retry
 GROUP = "core"
 MAX_DELIVERIES = 5
 BATCH, BLOCK_MS = 10, 5_000
-# At least the longest lease or delay that anybody asks for over HTTP: with less we would take away what is being worked on.
+# At least the longest lease or delay asked for over HTTP: with less we would take what is being worked on.
 ABANDONED_MS, LOOK_FOR_ABANDONED_S = 600_000, 60
 
 stop = threading.Event()

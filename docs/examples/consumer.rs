@@ -36,7 +36,7 @@ const GROUP: &str = "core";
 const MAX_DELIVERIES: usize = 5;
 const BATCH: usize = 10;
 const BLOCK: Duration = Duration::from_secs(5);
-/// At least the longest lease or delay that anybody asks for over HTTP: with less we would take away what is being worked on.
+/// At least the longest lease or delay asked for over HTTP: with less we would take what is being worked on.
 const ABANDONED: Duration = Duration::from_mins(10);
 const LOOK_FOR_ABANDONED: Duration = Duration::from_mins(1);
 

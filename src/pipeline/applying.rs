@@ -33,6 +33,8 @@ use crate::{
 
 /// How often timers are looked at.
 const TIMER: Duration = Duration::from_millis(500);
+/// A gateway that looks at timers and is gone is followed by another after this.
+const TIMERS_HELD: SignedDuration = SignedDuration::from_secs(5);
 /// Most senders whose deadline is handled at once.
 const DUE: usize = 256;
 /// Fragments of a closed channel are looked at again after this.
@@ -54,6 +56,8 @@ pub struct Applier {
     pub read_through: Timestamp,
     /// Other gateways share the store.
     pub is_shared: bool,
+    /// Under which this gateway holds leases.
+    pub owner: String,
 }
 
 /// A message that waits for its place in the store.
@@ -155,9 +159,10 @@ impl Applier {
         let through = last.sequence;
         let batch = self.take_apart(read);
         self.quarantine(&batch.quarantine, stop).await?;
-        // Whoever was replied to before the last of these arrived stands before it in the journal.
-        self.read_through = self.read_through.max(last.receipt.arrived_at());
+        // Whoever was replied to before one of these arrived stands before it in the journal.
         let turns: Vec<_> = batch.messages.iter().map(|pending| Pipeline::turn(&pending.message)).collect();
+        let arrivals = turns.iter().map(|turn| turn.arrived_at).chain([last.receipt.arrived_at()]);
+        self.read_through = arrivals.fold(self.read_through, Timestamp::max);
         self.is_shared = self.until_it_works(stop, || self.pipeline.store.line_up(&turns, self.read_through)).await?;
         let rung = self.messages(batch.messages, stop).await?;
         if self.is_shared {
@@ -475,7 +480,7 @@ impl Applier {
     /// Fragments whose time is over go on.
     async fn timers(&self, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
         let now = clock::now();
-        let due = match self.pipeline.store.due_senders(now, DUE).await {
+        let due = match self.due(now).await {
             Ok(due) => due,
             // The next message or the next tick will tell.
             Err(error) => {
@@ -496,6 +501,16 @@ impl Applier {
             self.pipeline.outbox_bell.notify_one();
         }
         Ok(())
+    }
+
+    /// The senders to look at. Of several gateways one looks at a time, which saves the others the asking; that a timer
+    /// fires once is the doing of the sender's version.
+    async fn due(&self, now: Timestamp) -> Result<Vec<SenderKey>, StoreError> {
+        let store = &self.pipeline.store;
+        if self.is_shared && !store.hold("timers", &self.owner, TIMERS_HELD, now).await? {
+            return Ok(Vec::new());
+        }
+        store.due_senders(now, DUE).await
     }
 
     async fn flush(&self, key: SenderKey, redraw: u8, now: Timestamp) -> Result<bool, StoreError> {

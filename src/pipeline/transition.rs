@@ -74,7 +74,7 @@ impl Pipeline {
     pub(super) fn turn(message: &Normalised) -> Turn {
         // A receipt has far fewer messages; more of them would stand in one place.
         let place = u16::try_from(message.place).unwrap_or(u16::MAX);
-        Turn { sender: message.sender, receipt: message.origin.id, place }
+        Turn { sender: message.sender, receipt: message.origin.id, place, arrived_at: message.origin.received_at }
     }
 
     /// What a message asks of the store before the stages run.

@@ -296,8 +296,9 @@ impl Sentinel {
         let mut deployment = Self { nodes: vec![master, replica], sentinels: Vec::new() };
         for _ in 0..3 {
             let sentinel = Server::launch("redis-server", Role::Sentinel, temporary(), &settings).await;
-            // By default a sentinel needs two seconds to find the others, and ten to see that a node came back.
-            done(&sentinel, &["SENTINEL", "DEBUG", "PUBLISH-PERIOD", "200", "INFO-PERIOD", "1000"]).await;
+            // It asks after a second by default: a new master that was not asked yet is then taken for dead in the same
+            // moment. And it should not need ten seconds to see that a node came back.
+            done(&sentinel, &["SENTINEL", "DEBUG", "PING-PERIOD", "500", "INFO-PERIOD", "1000"]).await;
             deployment.sentinels.push(sentinel);
         }
         deployment.wait_in_step().await;
@@ -476,7 +477,7 @@ async fn until<'a, T, F: Future<Output = Option<T>>>(
     let deadline = Instant::now() + PATIENCE;
     loop {
         // A paused server does not hold up the others.
-        if let Ok(Some(value)) = timeout(Duration::from_secs(5), condition()).await {
+        if let Ok(Some(value)) = timeout(Duration::from_secs(2), condition()).await {
             return value;
         }
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}\n{}", logs());

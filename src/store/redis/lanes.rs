@@ -17,11 +17,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use jiff::Timestamp;
 use redis::Value;
 
 use super::{
     answer::string,
-    layout::{PARTITIONS, arrival, millis, of_senders, partition},
+    layout::{PARTITIONS, of_senders, partition},
     link::Command,
     script::Script,
 };
@@ -57,7 +58,7 @@ pub struct Lane {
 #[derive(Debug)]
 struct Other {
     sign: String,
-    /// Everything that it replied to before this time, in milliseconds, stands in its lane. 0: it does not know of us yet.
+    /// Everything that it replied to before this time, in nanoseconds, stands in its lane. 0: it does not know of us yet.
     through: i64,
     /// Looks in which its sign was the same.
     same: u32,
@@ -184,9 +185,8 @@ impl Lanes {
             if self.places.contains_key(&key) {
                 continue;
             }
-            let arrival = arrival(turn.receipt);
-            // Milliseconds of the arrival, and room for those of the same.
-            self.order = (self.order + 1).max((arrival as u64) << 16);
+            let arrival = nanos(turn.arrived_at);
+            self.order = (self.order + 1).max(arrival.unsigned_abs());
             let mut bytes = turn.sender.0.to_vec();
             bytes.extend_from_slice(&self.order.to_be_bytes());
             bytes.extend_from_slice(&self.id);
@@ -266,7 +266,7 @@ fn unhex(text: &str) -> Option<Vec<u8>> {
         .then(|| (0..8).map(|place| u8::from_str_radix(&text[place * 2..place * 2 + 2], 16).ok()).collect())?
 }
 
-/// How far a gateway has read, as it tells the others.
-pub fn through(time: jiff::Timestamp) -> i64 {
-    millis(time)
+/// Nanoseconds since 1970, until the year 2262.
+pub fn nanos(time: Timestamp) -> i64 {
+    i64::try_from(time.as_nanosecond().max(0)).unwrap_or(i64::MAX)
 }

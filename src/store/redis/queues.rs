@@ -124,7 +124,7 @@ impl RedisStore {
     ) -> Result<Vec<Delivery>, StoreError> {
         let leased = self.on_queue(Script::Lease, queue, |command| {
             command.arg(max.min(MOST_AT_ONCE)).arg(millis(later(now, visibility))).arg(millis(now));
-            command.arg(self.limits.max_attempts).arg(times(queue));
+            command.arg(self.limits.max_attempts).arg(times(queue)).arg(now.to_string());
         });
         deliveries(leased.await?)
     }
@@ -153,7 +153,12 @@ impl RedisStore {
             return Ok(0);
         }
         let returned = self.on_queue(Script::Nack, queue, |command| {
-            command.arg(millis(now)).arg(millis(later(now, delay))).arg(self.limits.max_attempts).arg(reason).arg(ids);
+            command
+                .arg(now.to_string())
+                .arg(millis(later(now, delay)))
+                .arg(self.limits.max_attempts)
+                .arg(reason)
+                .arg(ids);
         });
         count(&returned.await?, "a return")
     }
@@ -298,14 +303,11 @@ fn dead_letter(item: Value) -> Result<DeadLetter, StoreError> {
         let found = pairs.chunks_exact(2).find(|pair| pair[0] == name);
         found.map(|pair| String::from_utf8_lossy(pair[1]).into_owned()).unwrap_or_default()
     };
-    // Native consumers may write the time as a text.
-    let dead_at = field(b"dead_at");
-    let dead_at = dead_at.parse::<i64>().map(layout::time).or_else(|_| dead_at.parse());
     Ok(DeadLetter {
         delivery_id: text(id).map(|id| String::from_utf8_lossy(id).into_owned()).ok_or_else(|| odd("a dead letter"))?,
         reason: field(b"reason"),
         attempts: field(b"attempts").parse().unwrap_or(0),
-        dead_at: dead_at.unwrap_or(Timestamp::UNIX_EPOCH),
+        dead_at: field(b"dead_at").parse().unwrap_or(Timestamp::UNIX_EPOCH),
         event: structured(fields)?,
     })
 }

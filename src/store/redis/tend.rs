@@ -8,7 +8,7 @@ use redis::Value;
 use super::{
     RedisStore,
     answer::{list, number, odd, text},
-    lanes::through,
+    lanes::nanos,
     layout::{PARTITIONS, millis, of_senders},
     link::{Command, Reach},
 };
@@ -37,7 +37,7 @@ impl RedisStore {
     }
 
     async fn give_a_sign(&self, at: Timestamp) -> Result<(), StoreError> {
-        let sign = self.lanes().sign(through(at));
+        let sign = self.lanes().sign(nanos(at));
         let signs = self.work.run(sign, Reach::Master).await?;
         let clearing = {
             let mut lanes = self.lanes();

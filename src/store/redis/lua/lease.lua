@@ -1,4 +1,4 @@
--- ARGV 1 most, 2 until (ms), 3 now (ms), 4 most attempts, 5 prefix of times
+-- ARGV 1 most, 2 until (ms), 3 now (ms), 4 most attempts, 5 prefix of times, 6 now (RFC 3339)
 local most, now, limit = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local out = {}
 if redis.call('EXISTS', KEYS[1]) == 0 then return out end
@@ -28,7 +28,7 @@ for _, item in ipairs(ready) do
     -- Acknowledged, or claimed by a consumer that speaks to Redis itself.
     forget(id)
   elseif count >= limit then
-    bury(id, 'not acknowledged in ' .. count .. ' deliveries', count, ARGV[3])
+    bury(id, 'not acknowledged in ' .. count .. ' deliveries', count, ARGV[6])
   else
     local claimed = redis.call('XCLAIM', KEYS[1], GROUP, CONSUMER, 0, id)[1]
     forget(id)

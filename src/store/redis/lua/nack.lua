@@ -1,4 +1,4 @@
--- ARGV 1 now (ms), 2 ready again (ms), 3 most attempts, 4 reason, 5.. entries
+-- ARGV 1 now (RFC 3339), 2 ready again (ms), 3 most attempts, 4 reason, 5.. entries
 local count = 0
 for place = 5, #ARGV do
   local id = ARGV[place]
