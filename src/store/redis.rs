@@ -16,7 +16,7 @@
 //! # Keys
 //!
 //! Slot `{s:<partition>}`, 64 of them, by the hash of channel and sender:
-//! - `memory:<sender>` string: version and deadline (8 bytes each), then the conversation's memory. What step 1 compares
+//! - `memory:<sender>` string: version, deadline and writer (8 bytes each), then the conversation's memory. What step 1 compares
 //!   and sets. Forgotten after 180 days without a message.
 //! - `claims:<epoch>:<bucket>` hash: claim to receipt and end (16 and 6 bytes). What was accepted, for 30 days or longer.
 //!   A claim in a small hash takes a third of the memory of a key of its own; a hash is forgotten when the last claim of
@@ -152,11 +152,7 @@ impl Store for RedisStore {
     }
 
     async fn leave(&self, turns: &[Turn]) -> Result<(), StoreError> {
-        let commands = self.lanes().leaving(turns);
-        self.work.run(commands, Reach::Master).await?;
-        // Forgotten only now: a place that still stands would hold up the sender.
-        self.lanes().forget(turns);
-        Ok(())
+        self.leave_places(turns).await
     }
 
     async fn begin(&self, openings: &[Opening]) -> Result<Vec<Begun>, StoreError> {

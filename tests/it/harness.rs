@@ -42,6 +42,8 @@ pub struct World {
     pub provider: Provider,
     pub provider_port: u16,
     pub client: reqwest::Client,
+    /// `LOKET_STORE`.
+    pub store: String,
 }
 
 impl Provider {
@@ -137,6 +139,14 @@ impl World {
         world.serve().await
     }
 
+    /// As `start`, on a store that others may share.
+    pub async fn on(store: &str) -> Self {
+        let mut world = Self::prepare().await;
+        store.clone_into(&mut world.store);
+        world.add_twilio("sms");
+        world.serve().await
+    }
+
     /// The folders and the provider; channels are still to be written, and `serve` to be called.
     pub async fn prepare() -> Self {
         let (provider, provider_port) = Provider::listen().await;
@@ -146,7 +156,7 @@ impl World {
         std::fs::write(folder.path().join("config/auth_token"), AUTH).expect("a file");
         #[expect(clippy::disallowed_methods, reason = "the client of a test is no part of the gateway")]
         let client = reqwest::Client::builder().no_proxy().build().expect("a client");
-        Self { folder, running: None, provider, provider_port, client }
+        Self { folder, running: None, provider, provider_port, client, store: "embedded".to_owned() }
     }
 
     pub fn write(&self, path: &str, text: &str) {
@@ -184,6 +194,7 @@ impl World {
             ("LOKET_DATA_DIR", folder.join("data").display().to_string()),
             ("LOKET_CHANNELS_DIR", folder.join("channels").display().to_string()),
             ("LOKET_API_TOKEN", TOKEN.to_owned()),
+            ("LOKET_STORE", self.store.clone()),
         ]);
         let environment = |name: &str| environment.get(name).cloned();
         let resolved = config::load(&folder.join("config"), &environment).expect("a configuration without mistakes");

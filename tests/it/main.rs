@@ -6,6 +6,8 @@ mod acceptance;
 mod channels;
 mod commands;
 mod crash;
+mod gateways;
+mod outage;
 mod redis_servers;
 mod refusal;
 mod store_contract;

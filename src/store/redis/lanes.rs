@@ -2,8 +2,8 @@
 //!
 //! Each gateway tells the others, under its id, how far it has read its journal: *everything that I replied to before this
 //! time stands in its lane*. A lane is what waits of one sender, in order of arrival. Step 1 of a message is done when
-//! every other gateway has come as far as its arrival and nothing stands before it in its lane; until then it is
-//! `NotYet`. Whoever has read least is never held up by the others, so that somebody always goes on. A gateway that shows no
+//! every other gateway has come as far as its arrival and nothing of another gateway stands before it in its lane; until then
+//! it is `NotYet`. A place is left when step 2 is done. Whoever has read least is never held up by the others, so that somebody always goes on. A gateway that shows no
 //! sign of life is not waited for, and its places are taken away; it takes them again when it is back. A message that has
 //! waited for [`PATIENCE`] goes on out of turn: order is worth a wait, and not a standstill.
 //!

@@ -131,11 +131,12 @@ pub fn read_nonce(value: &[u8]) -> Option<([u8; 16], i64)> {
     Some((*body, i64::from_be_bytes(until.try_into().ok()?)))
 }
 
-/// A sender's memory: version and deadline of 8 bytes each, then the pipeline's bytes.
-pub fn write_memory(version: u64, state: &SenderState) -> Vec<u8> {
-    let mut value = Vec::with_capacity(16 + state.value.len());
+/// A sender's memory: version, deadline and writer of 8 bytes each, then the pipeline's bytes.
+pub fn write_memory(version: u64, writer: [u8; 8], state: &SenderState) -> Vec<u8> {
+    let mut value = Vec::with_capacity(24 + state.value.len());
     value.extend_from_slice(&version.to_be_bytes());
     value.extend_from_slice(&state.deadline.map_or(NO_DEADLINE, |deadline| millis(deadline).to_be_bytes()));
+    value.extend_from_slice(&writer);
     value.extend_from_slice(&state.value);
     value
 }
@@ -143,7 +144,8 @@ pub fn write_memory(version: u64, state: &SenderState) -> Vec<u8> {
 /// None when the bytes are no memory.
 pub fn read_memory(value: &[u8]) -> Option<Versioned> {
     let (version, rest) = value.split_first_chunk::<8>()?;
-    let (deadline, value) = rest.split_first_chunk::<8>()?;
+    let (deadline, rest) = rest.split_first_chunk::<8>()?;
+    let (_writer, value) = rest.split_first_chunk::<8>()?;
     let deadline = (*deadline != NO_DEADLINE).then(|| time(i64::from_be_bytes(*deadline)));
     let state = SenderState { value: value.to_vec(), deadline };
     Some(Versioned { version: u64::from_be_bytes(*version), state })
@@ -186,13 +188,13 @@ mod tests {
         fn a_memory_is_read_as_it_was_written(version: u64, deadline in proptest::option::of(0_i64..9_000_000_000_000), value: Vec<u8>) {
             let state = SenderState { value, deadline: deadline.map(time) };
             let versioned = Versioned { version, state };
-            prop_assert_eq!(read_memory(&write_memory(version, &versioned.state)), Some(versioned));
+            prop_assert_eq!(read_memory(&write_memory(version, [7; 8], &versioned.state)), Some(versioned));
         }
 
         #[test]
         fn foreign_bytes_are_no_memory_and_no_panic(value in proptest::collection::vec(any::<u8>(), 0..40)) {
             let _ = read_nonce(&value);
-            prop_assert_eq!(read_memory(&value).is_some(), value.len() >= 16);
+            prop_assert_eq!(read_memory(&value).is_some(), value.len() >= 24);
         }
 
         #[test]

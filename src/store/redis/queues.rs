@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 use super::{
     RedisStore,
     answer::{count, list, number, odd, string, text, texts},
-    layout::{self, is_entry_id, later, millis, of_queue},
+    layout::{is_entry_id, later, millis, of_queue},
     link::{Command, Reach},
     script::Script,
 };

@@ -5,6 +5,8 @@
 //! its own slot and each unless it is there. What was written down is struck out with the next `begin`; if that never
 //! comes, `tend` of any gateway finds it, does step 2 again and strikes it out.
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 use redis::{Cmd, Value};
 use serde::{Deserialize, Serialize};
@@ -23,7 +25,7 @@ use crate::{
     complaint::Event,
     receipt::ReceiptId,
     store::{
-        ComplaintRecord, Opening, OutboxEntry, QueuedEvent, SenderKey, Settled, StoreError, Transition, Versioned,
+        ComplaintRecord, Opening, OutboxEntry, QueuedEvent, SenderKey, Settled, StoreError, Transition, Turn, Versioned,
     },
 };
 
@@ -166,7 +168,7 @@ impl RedisStore {
         let mut commands = self.striking_out();
         let skipped = commands.len();
         let mut senders: Vec<SenderKey> = Vec::new();
-        let mut place_of = std::collections::HashMap::new();
+        let mut place_of = HashMap::new();
         for opening in openings {
             place_of.entry(opening.sender).or_insert_with(|| {
                 senders.push(opening.sender);
@@ -215,13 +217,19 @@ impl RedisStore {
         let mut dues = Vec::with_capacity(transitions.len());
         let mut commands = Vec::with_capacity(transitions.len());
         let mut waits = Vec::with_capacity(transitions.len());
+        // By sender and version that is left.
+        let mut writers: HashMap<(SenderKey, u64), [u8; 8]> = HashMap::new();
         for transition in &mut transitions {
             let due = Due::of(transition);
             let lane = self.lanes().place(transition);
             // What has to wait is not sent, and neither is what builds on it: its version will not be there.
             waits.push(lane.is_err());
+            let before = writers.get(&(transition.sender, transition.expected)).copied();
             if let Ok(lane) = lane {
-                commands.push(step_one(transition, &due, lane.as_ref())?);
+                commands.push(step_one(transition, &due, lane.as_ref(), before)?);
+            }
+            if transition.state.is_some() {
+                writers.entry((transition.sender, transition.expected + 1)).or_insert_with(|| writer(transition));
             }
             dues.push(due);
         }
@@ -242,6 +250,11 @@ impl RedisStore {
             settled.push(outcome);
         }
         self.step_two(todo).await?;
+        // Places are left only now, or the next message of the sender would reach its queue first through another gateway.
+        let is_over = |settled: &Settled| !matches!(settled, Settled::NotYet | Settled::Conflict);
+        let over = transitions.iter().zip(&settled).filter(|(_, settled)| is_over(settled));
+        let turns: Vec<Turn> = over.filter_map(|(transition, _)| transition.turn).collect();
+        self.leave_places(&turns).await?;
         Ok(settled)
     }
 
@@ -342,7 +355,21 @@ fn field(transition: &Transition) -> Vec<u8> {
     }
 }
 
-fn step_one(transition: &Transition, due: &Due, lane: Option<&Lane>) -> Result<Command, StoreError> {
+/// By which the memory that a transition writes is told from others of the same version.
+fn writer(transition: &Transition) -> [u8; 8] {
+    let hash = layout::short_hash(&[transition.receipt.0.as_bytes().as_slice(), &field(transition)].concat());
+    let mut writer = [0; 8];
+    writer.copy_from_slice(&hash[..8]);
+    writer
+}
+
+/// `before` is the writer of the transition of the same call that this one builds on.
+fn step_one(
+    transition: &Transition,
+    due: &Due,
+    lane: Option<&Lane>,
+    before: Option<[u8; 8]>,
+) -> Result<Command, StoreError> {
     let Transition { receipt, claims, claims_until, sender, expected, state, .. } = transition;
     let partition = layout::partition(*sender);
     let from = arrival(*receipt);
@@ -362,7 +389,8 @@ fn step_one(transition: &Transition, due: &Due, lane: Option<&Lane>) -> Result<C
     }
     let now = layout::time(from);
     let memory_life = life(now, later(now, MEMORY));
-    let state_bytes = state.as_ref().map(|state| layout::write_memory(expected + 1, state)).unwrap_or_default();
+    let state_bytes =
+        state.as_ref().map(|state| layout::write_memory(expected + 1, writer(transition), state)).unwrap_or_default();
     let deadline = state.as_ref().and_then(|state| state.deadline).map(|at| millis(at).to_string()).unwrap_or_default();
     let pending = if due.is_empty() { Vec::new() } else { due.written()? };
     let (place, mode) = lane.map_or((&[][..], ""), |lane| (&lane.place[..], if lane.waits { "wait" } else { "" }));
@@ -382,7 +410,8 @@ fn step_one(transition: &Transition, due: &Due, lane: Option<&Lane>) -> Result<C
         .arg(claim_value(*receipt, *claims_until))
         .arg(written_life)
         .arg(place)
-        .arg(mode);
+        .arg(mode)
+        .arg(before.as_ref().map_or(&[][..], |before| &before[..]));
     for claim in claims {
         command.arg(&claim.0);
     }

@@ -36,6 +36,15 @@ impl RedisStore {
         Ok(self.lanes().is_shared())
     }
 
+    /// Leaves the lanes.
+    pub(super) async fn leave_places(&self, turns: &[Turn]) -> Result<(), StoreError> {
+        let commands = self.lanes().leaving(turns);
+        self.work.run(commands, Reach::Master).await?;
+        // Forgotten only now: a place that still stands would hold up the sender.
+        self.lanes().forget(turns);
+        Ok(())
+    }
+
     async fn give_a_sign(&self, at: Timestamp) -> Result<(), StoreError> {
         let sign = self.lanes().sign(nanos(at));
         let signs = self.work.run(sign, Reach::Master).await?;
