@@ -349,7 +349,7 @@ impl Applier {
             let mut again = Vec::new();
             for (place, Begun { sender, settled }) in places.into_iter().zip(begun) {
                 let message = &mut pending[place].message;
-                memories.entry(message.sender).or_insert_with(|| memory(sender));
+                memories.entry(message.sender).or_insert_with(|| memory(&sender));
                 if settled == Some(Settled::TrackingIdTaken) && message.redraw < u8::MAX {
                     message.redraw += 1;
                     again.push(place);
@@ -604,7 +604,7 @@ fn reservation(transition: &Transition) -> Option<Opening> {
     Some(Opening { receipt: transition.receipt, sender: transition.sender, nonce: None, draw })
 }
 
-fn memory(found: Versioned) -> Memory {
+fn memory(found: &Versioned) -> Memory {
     let sender = Sender::decode(&found.state.value).unwrap_or_else(|error| {
         // A memory that cannot be read must not stop the citizen: it begins anew.
         tracing::error!(error, "the memory of a sender cannot be read and begins anew");

@@ -222,7 +222,7 @@ impl Store for EmbeddedStore {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let id = id.to_owned();
-        self.run_at(now, move |engine| outbox::tried(engine, &id, outcome, now)).await?;
+        self.run_at(now, move |engine| outbox::tried(engine, &id, &outcome, now)).await?;
         self.synced().await
     }
 

@@ -39,11 +39,6 @@ static NEXT_PORT: AtomicU32 = AtomicU32::new(0);
 const DATA: &str = "save \"\"\nappendonly yes\nappendfsync always\nmaxmemory-policy noeviction\n\
                     repl-diskless-sync-delay 0\nrepl-ping-replica-period 1";
 
-/// Why tests with Redis cannot run on this machine; nothing when they can.
-pub fn missing() -> Option<String> {
-    (!is_installed("redis-server")).then(|| "redis-server is not on the PATH".to_owned())
-}
-
 /// Whether `valkey-server` is on the PATH.
 pub fn valkey() -> bool {
     is_installed("valkey-server")

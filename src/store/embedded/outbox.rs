@@ -182,7 +182,7 @@ pub(super) fn next(engine: &Engine, channel: &ChannelId) -> Result<Option<Timest
     Ok(keys.first().and_then(|key| time_and_id(key, channel.as_str())).map(|(time, _)| time))
 }
 
-pub(super) fn tried(engine: &Engine, id: &str, outcome: SendOutcome, now: Timestamp) -> Result<(), Failure> {
+pub(super) fn tried(engine: &Engine, id: &str, outcome: &SendOutcome, now: Timestamp) -> Result<(), Failure> {
     engine.write(|memory, changes| {
         let Some(mut stored) = Stored::load(changes, id)? else { return Ok(()) };
         let before = (stored.stage, stored.at);
@@ -190,12 +190,12 @@ pub(super) fn tried(engine: &Engine, id: &str, outcome: SendOutcome, now: Timest
         if before.0 == Stage::Sent && !matches!(outcome, SendOutcome::Sent { .. }) {
             return Ok(());
         }
-        if let Some(external_id) = answers::tried(&mut stored.entry, &outcome) {
+        if let Some(external_id) = answers::tried(&mut stored.entry, outcome) {
             note_external_id(changes, &mut stored.entry, &external_id, now)?;
         }
         (stored.stage, stored.at) = match outcome {
             SendOutcome::Sent { .. } => (Stage::Sent, now),
-            SendOutcome::Retry { at, .. } => (Stage::Waiting, at),
+            SendOutcome::Retry { at, .. } => (Stage::Waiting, *at),
             SendOutcome::Dead { .. } => (Stage::Dead, now),
         };
         move_in_indexes(memory, changes, before, &stored);

@@ -159,7 +159,7 @@ impl RedisStore {
                 }
             }
         }
-        dead.sort_by(|one, other| other.0.cmp(&one.0));
+        dead.sort_by_key(|(at, _, _)| std::cmp::Reverse(*at));
         let mut entries = Vec::new();
         for (_, channel, id) in dead.into_iter().take(max) {
             entries.extend(self.answer_entry(channel, &id).await?);

@@ -429,7 +429,7 @@ fn outcome(value: &Value, due: Due) -> Result<(Settled, Option<Due>), StoreError
             Ok((Settled::Repeated, due))
         }
         (Some(b"D"), Some(first)) => {
-            let first = Uuid::from_slice(first).map(ReceiptId).unwrap_or(ReceiptId(Uuid::nil()));
+            let first = ReceiptId(Uuid::from_slice(first).unwrap_or_default());
             Ok((Settled::Duplicate { first }, None))
         }
         (Some(b"N"), _) => Ok((Settled::NotYet, None)),
