@@ -28,6 +28,8 @@ use crate::{
 
 mod applying;
 mod reading;
+mod round;
+mod timers;
 mod transition;
 
 /// Why a receipt of a channel that is not open waits in the quarantine; it comes back by itself when the channel opens.
