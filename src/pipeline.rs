@@ -8,9 +8,11 @@
 //!
 //! One task reads and one applies, so messages of one sender are processed in the order received (G5).
 
-use std::sync::{Arc, atomic::AtomicUsize};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
-use jiff::Timestamp;
 use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
@@ -29,11 +31,15 @@ use crate::{
 mod applying;
 mod reading;
 mod round;
+mod signs;
 mod timers;
 mod transition;
 
 /// Why a receipt of a channel that is not open waits in the quarantine; it comes back by itself when the channel opens.
 pub const CHANNEL_CLOSED: &str = "the channel is not open";
+
+/// As long as a gateway that stops takes leave of the others.
+const FAREWELL: Duration = Duration::from_secs(2);
 
 /// Most receipts of one batch.
 const BATCH: usize = 128;
@@ -72,11 +78,19 @@ impl Pipeline {
         let (sender, receiver) = mpsc::channel(1);
         let reader = reading::Reader { pipeline: self.clone(), left_behind: Arc::new(AtomicUsize::new(0)) };
         let reading = tokio::spawn(reader.run(tail, sender));
+        let store = Arc::clone(&self.store);
         let owner = clock::uuid7(clock::now()).to_string();
-        let applier =
-            applying::Applier { pipeline: self, read_through: Timestamp::UNIX_EPOCH, is_shared: false, owner };
+        let signs = Arc::new(signs::Signs::default());
+        let signing = tokio::spawn({
+            let (signs, pipeline) = (Arc::clone(&signs), self.clone());
+            async move { signs.run(pipeline).await }
+        });
+        let applier = applying::Applier { pipeline: self, signs, owner };
         applier.run(receiver, stop).await;
+        signing.abort();
         reading.abort();
+        // Nobody has to wait for this gateway now. If that cannot be said, the others find out.
+        let _ = tokio::time::timeout(FAREWELL, store.depart()).await;
     }
 }
 

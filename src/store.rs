@@ -344,6 +344,11 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
+    /// This gateway settles nothing more: others need not wait for it.
+    async fn depart(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     /// Step 0: the state of each message's sender, `Versioned::default()` for one never seen. What stands outside the
     /// sender's slot, nonces and tracking ids, is reserved for a while, so that `settle` needs to look at nothing else.
     async fn begin(&self, openings: &[Opening]) -> Result<Vec<Begun>, StoreError>;

@@ -15,6 +15,7 @@ use tokio::{
 use super::{
     Pipeline,
     reading::{Outcome as Reading, Read},
+    signs::Signs,
 };
 use crate::{
     channel::Channel,
@@ -32,17 +33,12 @@ const TIMER: Duration = Duration::from_millis(500);
 /// First and longest wait while the store is away.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(50);
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
-/// How often other gateways are told how far this one has come, when there are any.
-const SIGN: Duration = Duration::from_millis(50);
 
 /// The task that applies.
 #[derive(Debug)]
 pub struct Applier {
     pub pipeline: Pipeline,
-    /// Everything that was replied to before stands in its lane.
-    pub read_through: Timestamp,
-    /// Other gateways share the store.
-    pub is_shared: bool,
+    pub signs: Arc<Signs>,
     /// Under which this gateway holds leases.
     pub owner: String,
 }
@@ -72,26 +68,16 @@ pub(super) struct Stopped;
 
 impl Applier {
     /// Applies batch after batch, and timers in between, until the reader ends.
-    pub async fn run(mut self, mut batches: mpsc::Receiver<Vec<Read>>, mut stop: watch::Receiver<bool>) {
-        let [mut timer, mut sign] = [TIMER, SIGN].map(|period| {
-            let mut ticks = interval(period);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-            ticks
-        });
+    pub async fn run(self, mut batches: mpsc::Receiver<Vec<Read>>, mut stop: watch::Receiver<bool>) {
+        let mut timer = interval(TIMER);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let done = tokio::select! {
                 batch = batches.recv() => match batch {
                     Some(batch) => self.batch(batch, &mut stop).await,
                     None => return,
                 },
-                _ = timer.tick() => {
-                    self.sign().await;
-                    self.timers(&mut stop).await
-                }
-                _ = sign.tick(), if self.is_shared => {
-                    self.sign().await;
-                    Ok(())
-                }
+                _ = timer.tick() => self.timers(&mut stop).await,
             };
             if done.is_err() {
                 return;
@@ -99,7 +85,7 @@ impl Applier {
         }
     }
 
-    async fn batch(&mut self, read: Vec<Read>, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+    async fn batch(&self, read: Vec<Read>, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
         let Some(last) = read.last().map(|read| read.ticket) else { return Ok(()) };
         let through = last.sequence;
         let batch = self.take_apart(read);
@@ -107,12 +93,13 @@ impl Applier {
         // Whoever was replied to before one of these arrived stands before it in the journal.
         let turns: Vec<_> = batch.messages.iter().map(|pending| Pipeline::turn(&pending.message)).collect();
         let arrivals = turns.iter().map(|turn| turn.arrived_at).chain([last.receipt.arrived_at()]);
-        self.read_through = arrivals.fold(self.read_through, Timestamp::max);
-        self.is_shared = self.until_it_works(stop, || self.pipeline.store.line_up(&turns, self.read_through)).await?;
+        let read_through = arrivals.fold(self.signs.read_through(), Timestamp::max);
+        let is_shared = self.until_it_works(stop, || self.pipeline.store.line_up(&turns, read_through)).await?;
+        self.signs.raise(read_through);
+        self.signs.found(is_shared);
         let rung = self.messages(batch.messages, stop).await?;
-        if self.is_shared {
-            self.until_it_works(stop, || self.pipeline.store.leave(&turns)).await?;
-        }
+        // Those that were given up on, too.
+        self.until_it_works(stop, || self.pipeline.store.leave(&turns)).await?;
         for (ticket, channel, reports) in batch.reports {
             self.reports(ticket, &channel, reports, stop).await?;
         }
@@ -127,20 +114,6 @@ impl Applier {
             self.pipeline.queue_bell.notify_waiters();
         }
         Ok(())
-    }
-
-    /// Tells other gateways how far this one has come while it has nothing to do.
-    async fn sign(&mut self) {
-        // The time before the look: what is replied to in between is not covered by it.
-        let now = clock::now();
-        if self.pipeline.journal.stats().backlog == 0 {
-            self.read_through = self.read_through.max(now);
-        }
-        match self.pipeline.store.line_up(&[], self.read_through).await {
-            Ok(is_shared) => self.is_shared = is_shared,
-            // The next message or the next tick will tell.
-            Err(error) => self.store_is_away(&error),
-        }
     }
 
     fn take_apart(&self, read: Vec<Read>) -> Batch {

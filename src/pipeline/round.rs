@@ -70,12 +70,18 @@ impl Applier {
                     self.pipeline.metrics.store_up.set(1);
                     (wait, turn) = (FIRST_WAIT, if settled.iter().any(Answered::is_over) { FIRST_TURN } else { turn });
                     let is_early = settled.iter().any(|answered| answered.settled == Settled::NotYet);
+                    let over = pending.iter().zip(&settled).filter(|(_, answered)| answered.is_over());
+                    let turns: Vec<_> = over.map(|(pending, _)| Pipeline::turn(&pending.message)).collect();
                     let (left, grown) = self.book(pending, settled, stop).await?;
                     pending = left;
                     rung |= grown;
+                    self.until_it_works(stop, || self.pipeline.store.leave(&turns)).await?;
                     if is_early {
-                        pause(&mut turn, LONGEST_TURN, stop).await?;
-                        self.until_it_works(stop, || self.pipeline.store.line_up(&[], self.read_through)).await?;
+                        // Even when the gateway stops: the others will come as far soon.
+                        tokio::time::sleep(turn).await;
+                        turn = (turn * 2).min(LONGEST_TURN);
+                        let look = || self.pipeline.store.line_up(&[], self.signs.read_through());
+                        self.until_it_works(stop, look).await?;
                     }
                 }
                 Err(Interrupted::Panicked { place }) => {

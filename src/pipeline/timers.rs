@@ -65,7 +65,7 @@ impl Applier {
     /// fires once is the doing of the sender's version.
     async fn due(&self, now: Timestamp) -> Result<Vec<SenderKey>, StoreError> {
         let store = &self.pipeline.store;
-        if self.is_shared && !store.hold("timers", &self.owner, TIMERS_HELD, now).await? {
+        if self.signs.is_shared() && !store.hold("timers", &self.owner, TIMERS_HELD, now).await? {
             return Ok(Vec::new());
         }
         store.due_senders(now, DUE).await

@@ -75,7 +75,7 @@ mod settle;
 mod tend;
 
 use lanes::{GatewayId, Lanes};
-use link::{Access, Link, Reach};
+use link::{Access, Confirm, Link};
 use settle::Done;
 
 /// For `/readyz`: whoever asks has no patience.
@@ -105,6 +105,8 @@ pub struct RedisStore {
     /// Step 2 is done, and what was written down of it is still to be struck out.
     done: Mutex<Vec<Done>>,
     lanes: Mutex<Lanes>,
+    /// Whoever takes places does so alone: what is asked for and what stands are then the same places.
+    lining_up: tokio::sync::Mutex<()>,
 }
 
 impl RedisStore {
@@ -119,6 +121,7 @@ impl RedisStore {
             known: Mutex::default(),
             done: Mutex::default(),
             lanes: Mutex::new(Lanes::new(gateway)),
+            lining_up: tokio::sync::Mutex::default(),
         }
     }
 
@@ -128,8 +131,9 @@ impl RedisStore {
         self.api.facts().await.map(|facts| facts.durability())
     }
 
-    fn reach(&self) -> Reach {
-        self.work.reach()
+    /// What a step of the pipeline has to reach before it counts.
+    fn confirmation(&self) -> Confirm {
+        if self.waits_for_disk { Confirm::Disk } else { Confirm::Yes }
     }
 
     fn known(&self) -> MutexGuard<'_, HashSet<(&'static str, String)>> {
@@ -155,6 +159,11 @@ impl Store for RedisStore {
         self.leave_places(turns).await
     }
 
+    async fn depart(&self) -> Result<(), StoreError> {
+        let commands = self.lanes().departing();
+        self.work.run(commands, Confirm::No).await.map(drop)
+    }
+
     async fn begin(&self, openings: &[Opening]) -> Result<Vec<Begun>, StoreError> {
         self.read_and_reserve(openings).await
     }
@@ -164,7 +173,8 @@ impl Store for RedisStore {
     }
 
     async fn confirm(&self) -> Result<(), StoreError> {
-        self.wait_for_disk().await
+        // Each step has waited for what it has to reach, on the connection that wrote it.
+        Ok(())
     }
 
     async fn due_senders(&self, now: Timestamp, limit: usize) -> Result<Vec<SenderKey>, StoreError> {
@@ -172,6 +182,8 @@ impl Store for RedisStore {
     }
 
     async fn tend(&self, now: Timestamp, keep_from: Timestamp) -> Result<(), StoreError> {
+        self.work.look_for_replicas().await;
+        self.api.look_for_replicas().await;
         self.finish_abandoned(now).await?;
         self.tend_queues(now, keep_from).await
     }

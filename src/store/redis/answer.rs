@@ -64,5 +64,10 @@ pub fn document<T: Serialize>(value: &T) -> Result<Vec<u8>, StoreError> {
 
 /// A document that we wrote.
 pub fn read<T: DeserializeOwned>(bytes: &[u8], what: &str) -> Result<T, StoreError> {
-    serde_json::from_slice(bytes).map_err(|error| StoreError::Away(format!("{what} cannot be read: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| unreadable(what, &error))
+}
+
+/// The library's own text would quote what it found, which may be a citizen's.
+pub fn unreadable(what: &str, error: &serde_json::Error) -> StoreError {
+    StoreError::Away(format!("{what} cannot be read: {:?} at column {}", error.classify(), error.column()))
 }

@@ -35,12 +35,14 @@ use crate::{
 const GATEWAYS: &str = "loket:gateways";
 /// Two looks closer together count as one.
 const LOOK: Duration = Duration::from_millis(400);
-/// A gateway whose sign has not changed for so many looks is gone.
-const GONE_AFTER: u32 = 8;
+/// A gateway whose sign has not changed for so many looks is gone: 12 seconds, longer than it takes one to reconnect.
+const GONE_AFTER: u32 = 30;
+/// A sign that is found at the start and does not change for so many looks is of a gateway that was gone before.
+const LEFT_OVER_AFTER: u32 = 8;
 /// A gateway that starts beside others waits until they have seen it.
 const PROBATION: Duration = Duration::from_secs(2);
-/// As long as a gateway may be held up by others.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A message goes on out of turn after so many rounds of waiting, of 2 to 50 ms each. An outage of the server is none.
+const PATIENCE: u32 = 400;
 
 /// The id of a gateway: random, and the same after a restart.
 pub type GatewayId = [u8; 8];
@@ -62,6 +64,8 @@ struct Other {
     through: i64,
     /// Looks in which its sign was the same.
     same: u32,
+    /// Looks in which it came no further. One that is alive and stuck is not waited for either.
+    still: u32,
     /// It has been seen to change its sign.
     has_lived: bool,
 }
@@ -73,15 +77,23 @@ impl Other {
 
     /// Nobody can say yet whether it is.
     fn is_undecided(&self) -> bool {
-        !self.has_lived && self.same < GONE_AFTER
+        !self.has_lived && self.same < LEFT_OVER_AFTER
+    }
+
+    fn is_waited_for(&self) -> bool {
+        self.is_alive() && self.still < GONE_AFTER
     }
 }
 
 #[derive(Debug)]
 struct Place {
+    partition: u8,
     bytes: Vec<u8>,
     arrival: i64,
-    since: Instant,
+    /// It stands on the server.
+    is_taken: bool,
+    /// Rounds in which its message had to wait.
+    waited: u32,
 }
 
 /// The gateway's view of the lanes.
@@ -95,8 +107,10 @@ pub struct Lanes {
     /// Grows with each place, so that places of one gateway are in the order of its journal.
     order: u64,
     places: HashMap<(ReceiptId, u16), Place>,
-    /// Own places of before a restart are taken away.
-    is_clean: bool,
+    /// Gateways whose places are still to be cleared: those that are gone, and this one before its restart.
+    to_clear: Vec<String>,
+    /// A sign was given before.
+    has_signed: bool,
 }
 
 fn hex(id: GatewayId) -> String {
@@ -113,13 +127,22 @@ impl Lanes {
             others: HashMap::new(),
             order: 0,
             places: HashMap::new(),
-            is_clean: false,
+            to_clear: vec![hex(id)],
+            has_signed: false,
         }
     }
 
     /// Is another gateway alive?
     pub fn is_shared(&self) -> bool {
         self.others.values().any(Other::is_alive)
+    }
+
+    /// Nobody else was there a moment ago, so that nothing has to be asked for each batch.
+    pub fn is_alone(&self) -> bool {
+        self.has_signed
+            && self.to_clear.is_empty()
+            && self.others.is_empty()
+            && self.last_look.is_some_and(|last| last.elapsed() < LOOK)
     }
 
     /// May messages go on? Not before those gateways that are there know of this one.
@@ -129,10 +152,12 @@ impl Lanes {
         others().any(Other::is_undecided) || (is_young && others().any(Other::is_alive))
     }
 
-    /// Gives a sign of life that says how far the journal is read, and looks at those of the others.
+    /// Gives a sign of life that says how far the journal is read, and looks at those of the others. `through` holds only as
+    /// far as all places are taken and the others know of this gateway.
     pub fn sign(&mut self, through: i64) -> Vec<Command> {
         self.beat += 1;
-        let through = if self.is_shared() { through } else { 0 };
+        let holds = self.is_shared() && !self.is_on_probation() && self.places.values().all(|place| place.is_taken);
+        let through = if holds { through } else { 0 };
         let mut set = redis::cmd("HSET");
         set.arg(GATEWAYS).arg(hex(self.id)).arg(format!("{through}:{}", self.beat));
         let mut all = redis::cmd("HGETALL");
@@ -140,46 +165,63 @@ impl Lanes {
         vec![Command::new(GATEWAYS, set), Command::new(GATEWAYS, all)]
     }
 
-    /// The signs of all gateways. Returns the ids of those that are gone since.
-    pub fn see(&mut self, signs: &Value) -> Vec<String> {
+    /// The answers to a sign: whether it is the first one there, and all signs. Another gateway that took this one for gone
+    /// has cleared its places with its sign: they are to be taken again.
+    pub fn see(&mut self, is_new: &Value, signs: &Value) {
+        if *is_new == Value::Int(1) && self.has_signed {
+            self.places.values_mut().for_each(|place| place.is_taken = false);
+        }
+        self.has_signed = true;
         let counts = self.last_look.is_none_or(|last| last.elapsed() >= LOOK);
         if counts {
             self.last_look = Some(Instant::now());
         }
-        let Value::Array(values) = signs else { return Vec::new() };
+        let Value::Array(values) = signs else { return };
+        // Whose sign is not there has taken its leave, or was taken for gone by another.
+        let present: Vec<String> = values.iter().step_by(2).filter_map(string).collect();
+        self.others.retain(|id, _| present.contains(id));
         let own = hex(self.id);
-        let mut gone = Vec::new();
         for pair in values.chunks_exact(2) {
             let (Some(id), Some(sign)) = (string(&pair[0]), string(&pair[1])) else { continue };
-            if id == own {
-                continue;
-            }
-            let through = sign.split_once(':').and_then(|(through, _)| through.parse().ok()).unwrap_or(0);
-            let other = self.others.entry(id.clone()).or_insert_with(|| Other {
-                sign: sign.clone(),
-                through,
-                same: 0,
-                has_lived: false,
-            });
-            if other.sign != sign {
-                other.sign.clone_from(&sign);
-                (other.through, other.same, other.has_lived) = (through, 0, true);
-            } else if counts {
-                other.same = other.same.saturating_add(1);
-                if other.same == GONE_AFTER {
-                    gone.push(id);
-                }
+            if id != own {
+                self.see_other(id, &sign, counts);
             }
         }
-        gone
     }
 
-    /// Takes places for messages, in the order given; nothing when no other gateway is there.
+    fn see_other(&mut self, id: String, sign: &str, counts: bool) {
+        let through = sign.split_once(':').and_then(|(through, _)| through.parse().ok()).unwrap_or(0);
+        let other = self.others.entry(id.clone()).or_insert_with(|| Other {
+            sign: sign.to_owned(),
+            through,
+            same: 0,
+            still: 0,
+            has_lived: false,
+        });
+        if other.through != through {
+            (other.through, other.still) = (through, 0);
+        } else if counts {
+            other.still = other.still.saturating_add(1);
+        }
+        if other.sign != sign {
+            sign.clone_into(&mut other.sign);
+            (other.same, other.has_lived) = (0, true);
+        } else if counts {
+            other.same = other.same.saturating_add(1);
+            let limit = if other.has_lived { GONE_AFTER } else { LEFT_OVER_AFTER };
+            if other.same >= limit && !self.to_clear.contains(&id) {
+                tracing::warn!(gateway = id, "another gateway gives no sign of life: it is not waited for");
+                self.to_clear.push(id);
+            }
+        }
+    }
+
+    /// Places for messages, in the order given, and those that were taken from this gateway; nothing when no other gateway
+    /// is there.
     pub fn take(&mut self, turns: &[Turn]) -> Vec<Command> {
         if !self.is_shared() {
             return Vec::new();
         }
-        let mut of_partition: HashMap<u8, Vec<Vec<u8>>> = HashMap::new();
         for turn in turns {
             let key = (turn.receipt, turn.place);
             if self.places.contains_key(&key) {
@@ -190,37 +232,52 @@ impl Lanes {
             let mut bytes = turn.sender.0.to_vec();
             bytes.extend_from_slice(&self.order.to_be_bytes());
             bytes.extend_from_slice(&self.id);
-            of_partition.entry(partition(turn.sender)).or_default().push(bytes.clone());
-            self.places.insert(key, Place { bytes, arrival, since: Instant::now() });
+            let partition = partition(turn.sender);
+            self.places.insert(key, Place { partition, bytes, arrival, is_taken: false, waited: 0 });
         }
-        let taking = |(partition, places): (u8, Vec<Vec<u8>>)| {
+        let mut of_partition: HashMap<u8, Vec<&[u8]>> = HashMap::new();
+        for place in self.places.values().filter(|place| !place.is_taken) {
+            of_partition.entry(place.partition).or_default().push(&place.bytes);
+        }
+        let taking = |(partition, places): (u8, Vec<&[u8]>)| {
             let key = of_senders(partition, "lanes");
             let mut command = Script::LineUp.call(&[&key]);
-            for place in places {
-                command.arg(place);
-            }
+            command.arg(places);
             Command::new(&key, command)
         };
         of_partition.into_iter().map(taking).collect()
     }
 
+    /// The places that were asked for stand on the server.
+    pub fn taken(&mut self) {
+        self.places.values_mut().for_each(|place| place.is_taken = true);
+    }
+
     /// The place of a transition's message. An error says that it has to wait in any case.
-    pub fn place(&self, transition: &Transition) -> Result<Option<Lane>, NotYet> {
+    pub fn place(&mut self, transition: &Transition) -> Result<Option<Lane>, NotYet> {
         let Some(turn) = transition.turn else { return Ok(None) };
-        let Some(place) = self.places.get(&(turn.receipt, turn.place)) else { return Ok(None) };
-        let is_patient = place.since.elapsed() < PATIENCE;
-        let is_behind = |other: &Other| other.is_alive() && other.through < place.arrival;
-        if is_patient && self.others.values().any(is_behind) {
+        let Some(place) = self.places.get_mut(&(turn.receipt, turn.place)) else { return Ok(None) };
+        let is_patient = place.waited < PATIENCE;
+        let is_behind = |other: &Other| other.is_waited_for() && other.through < place.arrival;
+        if is_patient && (!place.is_taken || self.others.values().any(is_behind)) {
+            place.waited += 1;
             return Err(NotYet);
         }
         Ok(Some(Lane { place: place.bytes.clone(), waits: is_patient }))
+    }
+
+    /// A message was told to wait for one of another gateway.
+    pub fn waited(&mut self, turn: Turn) {
+        if let Some(place) = self.places.get_mut(&(turn.receipt, turn.place)) {
+            place.waited += 1;
+        }
     }
 
     /// Takes away the places of messages, as far as they may still stand.
     pub fn leaving(&self, turns: &[Turn]) -> Vec<Command> {
         let leave = |turn: &Turn| {
             let place = self.places.get(&(turn.receipt, turn.place))?;
-            let key = of_senders(partition(turn.sender), "lanes");
+            let key = of_senders(place.partition, "lanes");
             let mut remove = redis::cmd("ZREM");
             remove.arg(&key).arg(&place.bytes);
             Some(Command::new(&key, remove))
@@ -235,15 +292,11 @@ impl Lanes {
         }
     }
 
-    /// Takes away what a gateway left in the lanes: another one that is gone, or this one before its restart.
-    pub fn clearing(&mut self, gone: &[String]) -> Vec<Command> {
-        let mut ids: Vec<Vec<u8>> = gone.iter().filter_map(|id| unhex(id)).collect();
-        if !self.is_clean {
-            ids.push(self.id.to_vec());
-            self.is_clean = true;
-        }
+    /// Takes away what gateways left in the lanes, and their signs, so that one that is alive after all finds out.
+    pub fn clearing(&self) -> (Vec<String>, Vec<Command>) {
+        let ids: Vec<Vec<u8>> = self.to_clear.iter().filter_map(|id| unhex(id)).collect();
         if ids.is_empty() {
-            return Vec::new();
+            return (Vec::new(), Vec::new());
         }
         let clear = |partition| {
             let key = of_senders(partition, "lanes");
@@ -253,7 +306,35 @@ impl Lanes {
             }
             Command::new(&key, command)
         };
-        (0..PARTITIONS).map(clear).collect()
+        let mut commands: Vec<Command> = (0..PARTITIONS).map(clear).collect();
+        let own = hex(self.id);
+        for id in self.to_clear.iter().filter(|id| **id != own) {
+            let mut delete = redis::cmd("HDEL");
+            delete.arg(GATEWAYS).arg(id);
+            commands.push(Command::new(GATEWAYS, delete));
+        }
+        (self.to_clear.clone(), commands)
+    }
+
+    /// Takes away this gateway's sign and places.
+    pub fn departing(&self) -> Vec<Command> {
+        let mut delete = redis::cmd("HDEL");
+        delete.arg(GATEWAYS).arg(hex(self.id));
+        let turns = self.places.values().map(|place| {
+            let key = of_senders(place.partition, "lanes");
+            let mut remove = redis::cmd("ZREM");
+            remove.arg(&key).arg(&place.bytes);
+            Command::new(&key, remove)
+        });
+        turns.chain([Command::new(GATEWAYS, delete)]).collect()
+    }
+
+    /// What was to be cleared is.
+    pub fn cleared(&mut self, ids: &[String]) {
+        self.to_clear.retain(|id| !ids.contains(id));
+        for id in ids {
+            self.others.remove(id);
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    answer::string,
+    answer::{number, string},
     checks::{self, Facts, Unfit},
     deployment::{Credentials, Deployment, Kind, Node},
     script::loading,
@@ -38,6 +38,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// For replicas to confirm, in milliseconds. A replica that is in step does so at once.
 const CONFIRMING: u64 = 1000;
+/// For the server's disk, in milliseconds: `everysec` needs a second.
+const DISK: u64 = 3000;
 
 /// What to connect to, and how.
 #[derive(Clone, Debug)]
@@ -67,12 +69,23 @@ impl Command {
 
 /// What a write has to reach before it counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reach {
-    /// The master's memory, and its disk as `appendfsync` says.
-    Master,
-    /// So many replicas, within so many milliseconds, too.
-    Replicas { count: u32, millis: u64 },
+pub enum Confirm {
+    /// The master's memory, and its disk as `appendfsync` says. For reads, and for what may be lost.
+    No,
+    /// A replica, too, where the deployment has any.
+    Yes,
+    /// And the master's disk, where it can be asked.
+    Disk,
 }
+
+/// [`Confirm`] as far as the deployment can.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Reach {
+    replicas: u32,
+    disk: bool,
+}
+
+const NOWHERE: Reach = Reach { replicas: 0, disk: false };
 
 #[derive(Clone)]
 enum Wire {
@@ -123,6 +136,8 @@ pub struct Link {
     is_new: AtomicBool,
     /// How many replicas have to confirm a write.
     replicas: AtomicU32,
+    /// The servers can be asked whether their disks have a write.
+    has_disk: AtomicBool,
 }
 
 impl std::fmt::Debug for Link {
@@ -137,7 +152,13 @@ fn away(error: &RedisError) -> StoreError {
 
 impl Link {
     pub fn new(access: Access) -> Self {
-        Self { access, state: Mutex::default(), is_new: AtomicBool::new(false), replicas: AtomicU32::new(0) }
+        Self {
+            access,
+            state: Mutex::default(),
+            is_new: AtomicBool::new(false),
+            replicas: AtomicU32::new(0),
+            has_disk: AtomicBool::new(false),
+        }
     }
 
     /// Connects if need be; what the deployment says of itself, or why it may not be used.
@@ -156,22 +177,43 @@ impl Link {
         self.is_new.swap(false, Ordering::Relaxed)
     }
 
-    /// What a write has to reach, as far as is known of the deployment.
-    pub fn reach(&self) -> Reach {
-        match self.replicas.load(Ordering::Relaxed) {
-            0 => Reach::Master,
-            count => Reach::Replicas { count, millis: CONFIRMING },
+    fn reach(&self, confirm: Confirm) -> Reach {
+        if confirm == Confirm::No {
+            return Reach { replicas: 0, disk: false };
         }
+        let disk = confirm == Confirm::Disk && self.has_disk.load(Ordering::Relaxed);
+        Reach { replicas: self.replicas.load(Ordering::Relaxed), disk }
+    }
+
+    /// A Sentinel or a cluster that started with the gateway may not have known its replicas yet.
+    pub async fn look_for_replicas(&self) {
+        let is_single = self.access.deployment.kind == Kind::Single;
+        if is_single || self.replicas.load(Ordering::Relaxed) > 0 || self.access.replicas.is_some() {
+            return;
+        }
+        let state = self.state.lock().await;
+        let (wire, generation) = (state.wire.clone(), state.generation);
+        drop(state);
+        let found = match wire {
+            Some(Wire::Cluster(mut cluster)) => {
+                let nodes: RedisResult<String> = cluster_nodes().query_async(&mut cluster).await;
+                nodes.map_or(0, |nodes| checks::cluster_replicas(&nodes))
+            }
+            // The Sentinels are asked when a connection is made.
+            Some(Wire::Server(_)) => return self.drop_wire(generation).await,
+            None => 0,
+        };
+        self.replicas.fetch_max(found, Ordering::Relaxed);
     }
 
     /// Sends all commands in one go (in a cluster in one go for each slot) and returns the answers in their order. With
-    /// `reach`, it is an error when too few replicas have confirmed.
-    pub async fn run(&self, commands: Vec<Command>, reach: Reach) -> Result<Vec<Value>, StoreError> {
+    /// `confirm` it is an error when too few replicas, or not the disk, have confirmed.
+    pub async fn run(&self, commands: Vec<Command>, confirm: Confirm) -> Result<Vec<Value>, StoreError> {
         if commands.is_empty() {
             return Ok(Vec::new());
         }
         let (generation, wire) = self.wire().await?;
-        match self.send(wire, commands, reach).await {
+        match self.send(wire, commands, self.reach(confirm)).await {
             Ok(values) => Ok(values),
             Err(error) => {
                 if !is_about_the_moment(&error) {
@@ -183,30 +225,9 @@ impl Link {
     }
 
     /// One command; its answer.
-    pub async fn run_one(&self, key: &str, command: Cmd, reach: Reach) -> Result<Value, StoreError> {
-        let mut values = self.run(vec![Command::new(key, command)], reach).await?;
+    pub async fn run_one(&self, key: &str, command: Cmd, confirm: Confirm) -> Result<Value, StoreError> {
+        let mut values = self.run(vec![Command::new(key, command)], confirm).await?;
         values.pop().ok_or_else(|| StoreError::Away("the server did not answer".to_owned()))
-    }
-
-    /// One command to every master of a cluster, or to the one server; all answers.
-    pub async fn run_everywhere(&self, command: Cmd) -> Result<Vec<Value>, StoreError> {
-        let (generation, wire) = self.wire().await?;
-        let answer = match wire {
-            Wire::Server(mut server) => server.req_packed_command(&command).await.map(|value| vec![value]),
-            Wire::Cluster(mut cluster) => {
-                let routing = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
-                cluster.route_command(command, routing).await.map(each)
-            }
-        };
-        match answer {
-            Ok(values) => Ok(values),
-            Err(error) => {
-                if !is_about_the_moment(&error) {
-                    self.drop_wire(generation).await;
-                }
-                Err(away(&error))
-            }
-        }
     }
 
     async fn send(&self, wire: Wire, commands: Vec<Command>, reach: Reach) -> RedisResult<Vec<Value>> {
@@ -284,6 +305,7 @@ impl Link {
                 let replicas = before.as_ref().map_or(0, |facts| facts.replicas).max(facts.replicas);
                 let facts = Facts { replicas, ..facts };
                 self.replicas.store(self.access.replicas.unwrap_or(replicas), Ordering::Relaxed);
+                self.has_disk.store(facts.has_waitaof && facts.has_aof, Ordering::Relaxed);
                 state.facts = Some(facts);
                 self.is_new.store(true, Ordering::Relaxed);
                 Ok((state.generation, wire))
@@ -359,9 +381,7 @@ impl Link {
             facts.fsync = checks::fsync(Ok(fsync));
         }
         let mut facts = facts.into_iter().reduce(Facts::worst).unwrap_or_default();
-        let mut nodes = redis::cmd("CLUSTER");
-        nodes.arg("NODES");
-        let nodes: String = nodes.query_async(&mut cluster).await?;
+        let nodes: String = cluster_nodes().query_async(&mut cluster).await?;
         facts.replicas = checks::cluster_replicas(&nodes);
         facts.check().map_err(Unconnected::Unfit)?;
         Ok((cluster, facts))
@@ -388,8 +408,8 @@ impl Link {
         let mut facts = Facts::read(&info);
         facts.fsync = checks::fsync(server.req_packed_command(&fsync_command()).await);
         facts.check().map_err(Unconnected::Unfit)?;
-        let (pipeline, count) = pipeline(loading(), Reach::Master);
-        checked(server.send_packed_commands(&pipeline, 0, count).await?, Reach::Master)?;
+        let (pipeline, count) = pipeline(loading(), NOWHERE);
+        checked(server.send_packed_commands(&pipeline, 0, count).await?, NOWHERE)?;
         Ok((server, facts))
     }
 
@@ -432,15 +452,22 @@ impl Link {
     }
 }
 
+fn cluster_nodes() -> Cmd {
+    let mut command = redis::cmd("CLUSTER");
+    command.arg("NODES");
+    command
+}
+
 fn fsync_command() -> Cmd {
     let mut command = redis::cmd("CONFIG");
     command.arg("GET").arg("appendfsync");
     command
 }
 
-/// The answers of all nodes.
+/// The answers of all nodes, or the parts of one.
 fn each(value: Value) -> Vec<Value> {
     match value {
+        Value::Array(values) => values,
         Value::Map(pairs) => pairs.into_iter().map(|(_, value)| value).collect(),
         value => vec![value],
     }
@@ -457,9 +484,15 @@ fn pipeline(commands: impl Iterator<Item = Cmd>, reach: Reach) -> (Pipeline, usi
         pipeline.add_command(command);
         count += 1;
     }
-    if let Reach::Replicas { count: replicas, millis } = reach {
+    if reach.replicas > 0 {
         let mut wait = redis::cmd("WAIT");
-        wait.arg(replicas).arg(millis);
+        wait.arg(reach.replicas).arg(CONFIRMING);
+        pipeline.add_command(wait);
+        count += 1;
+    }
+    if reach.disk {
+        let mut wait = redis::cmd("WAITAOF");
+        wait.arg(1).arg(0).arg(DISK);
         pipeline.add_command(wait);
         count += 1;
     }
@@ -471,16 +504,16 @@ fn checked(mut values: Vec<Value>, reach: Reach) -> RedisResult<Vec<Value>> {
     if let Some(Value::ServerError(error)) = values.iter().find(|value| matches!(value, Value::ServerError(_))) {
         return Err(error.clone().into());
     }
-    if let Reach::Replicas { count, .. } = reach {
-        let confirmed = match values.pop() {
-            Some(Value::Int(confirmed)) => confirmed,
-            _ => 0,
-        };
-        if confirmed < i64::from(count) {
+    if reach.disk && values.pop().is_none_or(|answer| each(answer).first().and_then(number).unwrap_or(0) < 1) {
+        return Err(RedisError::from((ErrorKind::Client, "the server's disk has not confirmed the write")));
+    }
+    if reach.replicas > 0 {
+        let confirmed = values.pop().as_ref().and_then(number).unwrap_or(0);
+        if confirmed < i64::from(reach.replicas) {
             return Err(RedisError::from((
                 ErrorKind::Client,
                 "too few replicas have confirmed the write",
-                format!("{confirmed} of {count}"),
+                format!("{confirmed} of {}", reach.replicas),
             )));
         }
     }

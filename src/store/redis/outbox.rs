@@ -9,7 +9,7 @@ use super::{
     RedisStore,
     answer::{document, list, number, odd, read, string, text, yes},
     layout::{hashed, later, life, millis, of_channel, time},
-    link::{Command, Reach},
+    link::{Command, Confirm},
     script::Script,
 };
 use crate::{
@@ -90,7 +90,7 @@ impl RedisStore {
         if !self.known().contains(&name) {
             self.register_names(vec![name]).await?;
         }
-        let added = self.api.run(vec![adding(entry)?], self.reach()).await?;
+        let added = self.api.run(vec![adding(entry)?], Confirm::Yes).await?;
         yes(added.first().unwrap_or(&Value::Nil), "an answer")
     }
 
@@ -106,7 +106,7 @@ impl RedisStore {
         let waiting = of_channel(channel, "waiting");
         let mut command = Script::OutboxDue.call(&[&waiting]);
         command.arg(millis(now)).arg(max.min(MOST_AT_ONCE)).arg(again).arg(of_channel(channel, "answer:"));
-        let due = self.api.run_one(&waiting, command, Reach::Master).await?;
+        let due = self.api.run_one(&waiting, command, Confirm::No).await?;
         list(due).iter().map(|bytes| read(text(bytes).unwrap_or_default(), "an answer")).collect()
     }
 
@@ -114,7 +114,7 @@ impl RedisStore {
         let waiting = of_channel(channel, "waiting");
         let mut range = redis::cmd("ZRANGE");
         range.arg(&waiting).arg(0).arg(0).arg("WITHSCORES");
-        let found = list(self.api.run_one(&waiting, range, Reach::Master).await?);
+        let found = list(self.api.run_one(&waiting, range, Confirm::No).await?);
         Ok(found.get(1).and_then(number).map(time))
     }
 
@@ -122,7 +122,7 @@ impl RedisStore {
         let key = key(channel, id);
         let mut get = redis::cmd("HMGET");
         get.arg(&key).arg("document").arg("stage").arg("version");
-        let parts = list(self.api.run_one(&key, get, Reach::Master).await?);
+        let parts = list(self.api.run_one(&key, get, Confirm::No).await?);
         let [document, stage, version] = &parts[..] else { return Err(odd("an answer")) };
         let Some(document) = text(document) else { return Ok(None) };
         Ok(Some(Stored {
@@ -141,7 +141,7 @@ impl RedisStore {
         let max = max.min(MOST_AT_ONCE);
         let mut members = redis::cmd("SMEMBERS");
         members.arg("loket:channels");
-        let channels = list(self.api.run_one("loket:channels", members, Reach::Master).await?);
+        let channels = list(self.api.run_one("loket:channels", members, Confirm::No).await?);
         let channels: Vec<ChannelId> =
             channels.iter().filter_map(string).filter_map(|name| ChannelId::new(name).ok()).collect();
         let ranges = channels.iter().map(|channel| {
@@ -150,7 +150,7 @@ impl RedisStore {
             range.arg(&key).arg(0).arg(max).arg("REV").arg("WITHSCORES");
             Command::new(&key, range)
         });
-        let found = self.api.run(ranges.collect(), Reach::Master).await?;
+        let found = self.api.run(ranges.collect(), Confirm::No).await?;
         let mut dead: Vec<(i64, &ChannelId, String)> = Vec::new();
         for (channel, pairs) in channels.iter().zip(found) {
             for pair in list(pairs).chunks_exact(2) {
@@ -210,7 +210,7 @@ impl RedisStore {
         let [_, key] = foreign(channel, external_id);
         let mut get = redis::cmd("GET");
         get.arg(&key);
-        let Some(text) = string(&self.api.run_one(&key, get, Reach::Master).await?) else { return Ok(String::new()) };
+        let Some(text) = string(&self.api.run_one(&key, get, Confirm::No).await?) else { return Ok(String::new()) };
         let parked: Parked = read(text.as_bytes(), "a parked report")?;
         if parked.until > now {
             answers::join_report(entry, parked.report.status, parked.report.error);
@@ -251,7 +251,7 @@ impl RedisStore {
                 }
             }
         }
-        yes(&self.api.run_one(&key, command, self.reach()).await?, "an answer")
+        yes(&self.api.run_one(&key, command, Confirm::Yes).await?, "an answer")
     }
 
     pub(super) async fn join_delivery_report(
@@ -267,7 +267,7 @@ impl RedisStore {
                 get.arg(key);
                 Command::new(key, get)
             };
-            let found = self.api.run(vec![get(&named), get(&parked)], Reach::Master).await?;
+            let found = self.api.run(vec![get(&named), get(&parked)], Confirm::No).await?;
             if let Some(id) = found.first().and_then(string)
                 && let Some(mut stored) = self.stored(channel, &id).await?
             {
@@ -287,7 +287,7 @@ impl RedisStore {
             let until = later(now, PARKED);
             let mut park = Script::OutboxPark.call(&[&named, &parked]);
             park.arg(&before).arg(document(&Parked { report: joined, until })?).arg(life(now, until));
-            if yes(&self.api.run_one(&named, park, self.reach()).await?, "a report")? {
+            if yes(&self.api.run_one(&named, park, Confirm::Yes).await?, "a report")? {
                 return Ok(false);
             }
         }

@@ -8,7 +8,7 @@ use super::{
     RedisStore,
     answer::{count, list, number, odd, string, text, texts},
     layout::{is_entry_id, later, millis, of_queue},
-    link::{Command, Reach},
+    link::{Command, Confirm},
     script::Script,
 };
 use crate::{
@@ -112,7 +112,7 @@ impl RedisStore {
         let keys = keys(queue);
         let mut command = script.call(&keys);
         arguments(&mut command);
-        self.api.run_one(&keys[0], command, Reach::Master).await
+        self.api.run_one(&keys[0], command, Confirm::No).await
     }
 
     pub(super) async fn lease_entries(
@@ -184,7 +184,7 @@ impl RedisStore {
     pub(super) async fn queue_names(&self) -> Result<Vec<String>, StoreError> {
         let mut members = redis::cmd("SMEMBERS");
         members.arg("loket:queues");
-        let found = self.api.run_one("loket:queues", members, Reach::Master).await?;
+        let found = self.api.run_one("loket:queues", members, Confirm::No).await?;
         let mut names: Vec<String> = list(found).iter().filter_map(string).collect();
         names.sort();
         Ok(names)
@@ -198,7 +198,7 @@ impl RedisStore {
             command.arg(millis(now));
             Command::new(&keys[0], command)
         });
-        let found = self.api.run(commands.collect(), Reach::Master).await?;
+        let found = self.api.run(commands.collect(), Confirm::No).await?;
         names.into_iter().zip(found).map(|(name, value)| stats(name, &list(value), now)).collect()
     }
 
@@ -230,7 +230,7 @@ impl RedisStore {
         let key = of_queue(queue, "dead");
         let mut range = redis::cmd("XRANGE");
         range.arg(&key).arg(from).arg("+").arg("COUNT").arg(max.min(MOST_AT_ONCE));
-        let found = self.api.run_one(&key, range, Reach::Master).await?;
+        let found = self.api.run_one(&key, range, Confirm::No).await?;
         list(found).into_iter().map(dead_letter).collect()
     }
 
@@ -278,7 +278,7 @@ impl RedisStore {
             command.arg(millis(keep_from)).arg(NATIVE_GONE.as_millis() as i64).arg(millis(now));
             Command::new(&keys[0], command)
         });
-        let trimmed = self.api.run(commands.collect(), Reach::Master).await?;
+        let trimmed = self.api.run(commands.collect(), Confirm::No).await?;
         let trimmed: i64 = trimmed.iter().filter_map(number).sum();
         if trimmed > 0 {
             tracing::info!(entries = trimmed, "acknowledged entries past their retention are trimmed");

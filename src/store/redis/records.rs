@@ -8,7 +8,7 @@ use super::{
     RedisStore,
     answer::{document, list, number, read, text, yes},
     layout::{self, later, millis, of_complaint},
-    link::{Command, Reach},
+    link::{Command, Confirm},
     queues::times_of,
     script::Script,
 };
@@ -29,7 +29,7 @@ impl RedisStore {
         let mut range = redis::cmd("LRANGE");
         range.arg(&statuses).arg(0).arg(-1);
         let commands = vec![get(&of_complaint(complaint_id, "record")), Command::new(&statuses, range)];
-        let mut found = self.api.run(commands, Reach::Master).await?.into_iter();
+        let mut found = self.api.run(commands, Confirm::No).await?.into_iter();
         let (record, statuses) = (found.next().unwrap_or(Value::Nil), found.next().unwrap_or(Value::Nil));
         let Some(bytes) = text(&record) else { return Ok(None) };
         let mut record: ComplaintRecord = read(bytes, "a complaint's record")?;
@@ -38,7 +38,7 @@ impl RedisStore {
         let (key, fields) = times_of(&record.queue, complaint_id);
         let mut times = redis::cmd("HMGET");
         times.arg(&key).arg(&fields[..]);
-        let times = list(self.api.run_one(&key, times, Reach::Master).await?);
+        let times = list(self.api.run_one(&key, times, Confirm::No).await?);
         let at = |place: usize| times.get(place).and_then(number).map(layout::time);
         (record.leased_at, record.acked_at) = (at(0), at(1));
         Ok(Some(record))
@@ -46,7 +46,7 @@ impl RedisStore {
 
     pub(super) async fn record_by_tracking_id(&self, id: &TrackingId) -> Result<Option<ComplaintRecord>, StoreError> {
         let key = layout::tracking_id(id);
-        let found = self.api.run(vec![get(&key)], Reach::Master).await?;
+        let found = self.api.run(vec![get(&key)], Confirm::No).await?;
         let holder = found.first().and_then(text).and_then(|bytes| std::str::from_utf8(bytes.get(..36)?).ok());
         match holder.and_then(|text| Uuid::parse_str(text).ok()) {
             // A reservation that came to nothing names a complaint that does not exist.
@@ -59,11 +59,11 @@ impl RedisStore {
         let key = of_complaint(complaint_id, "record");
         let mut command = Script::Status.call(&[&key, &of_complaint(complaint_id, "status")]);
         command.arg(document(change)?).arg(&change.status).arg(change.note.as_deref().unwrap_or_default());
-        yes(&self.api.run_one(&key, command, self.reach()).await?, "a status")
+        yes(&self.api.run_one(&key, command, Confirm::Yes).await?, "a status")
     }
 
     pub(super) async fn sealed(&self, reporter_ref: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.api.run(vec![get(&format!("loket:vault:{reporter_ref}"))], Reach::Master).await?;
+        let found = self.api.run(vec![get(&format!("loket:vault:{reporter_ref}"))], Confirm::No).await?;
         Ok(found.first().and_then(text).map(<[u8]>::to_vec))
     }
 
@@ -71,7 +71,7 @@ impl RedisStore {
         let key = format!("loket:constant:{name}");
         let mut set = redis::cmd("SET");
         set.arg(&key).arg(proposal).arg("NX").arg("GET");
-        let before = self.api.run_one(&key, set, self.reach()).await?;
+        let before = self.api.run_one(&key, set, Confirm::Yes).await?;
         Ok(text(&before).map_or_else(|| proposal.to_vec(), <[u8]>::to_vec))
     }
 
@@ -85,7 +85,7 @@ impl RedisStore {
         let key = format!("loket:budget:{budget}");
         let mut command = Script::Spend.call(&[&key]);
         command.arg(limit).arg(millis(now)).arg(millis(until));
-        yes(&self.api.run_one(&key, command, Reach::Master).await?, "a budget")
+        yes(&self.api.run_one(&key, command, Confirm::No).await?, "a budget")
     }
 
     pub(super) async fn hold_lease(
@@ -98,6 +98,6 @@ impl RedisStore {
         let key = format!("loket:lease:{name}");
         let mut command = Script::Hold.call(&[&key]);
         command.arg(owner).arg(millis(now)).arg(millis(later(now, ttl)));
-        yes(&self.api.run_one(&key, command, Reach::Master).await?, "a lease")
+        yes(&self.api.run_one(&key, command, Confirm::No).await?, "a lease")
     }
 }

@@ -17,7 +17,7 @@ use super::{
     answer::{self, texts},
     lanes::Lane,
     layout::{self, arrival, buckets, claim_value, later, life, millis},
-    link::Command,
+    link::{Command, Confirm},
     outbox, queues,
     script::Script,
 };
@@ -35,6 +35,8 @@ const MEMORY: SignedDuration = SignedDuration::from_hours(24 * 180);
 const RESERVED: SignedDuration = SignedDuration::from_mins(30);
 /// What a gateway began and did not finish for so long is finished by any other.
 pub const ABANDONED: SignedDuration = SignedDuration::from_secs(60);
+/// Pages of about a hundred that `tend` looks through in a partition.
+const MOST_PAGES: usize = 100;
 /// What is struck out with the next call; more is left for `tend`.
 const MOST_DONE: usize = 10_000;
 
@@ -105,8 +107,7 @@ impl Due {
     }
 
     fn read(bytes: &[u8]) -> Result<Self, StoreError> {
-        serde_json::from_slice(bytes)
-            .map_err(|error| StoreError::Away(format!("what is pending cannot be read: {error}")))
+        serde_json::from_slice(bytes).map_err(|error| answer::unreadable("what is pending", &error))
     }
 
     pub fn is_abandoned(&self, now: Timestamp) -> bool {
@@ -184,7 +185,7 @@ impl RedisStore {
         for opening in openings {
             commands.extend(reservations(opening));
         }
-        let mut values = self.work.run(commands, self.reach()).await?.into_iter().skip(skipped);
+        let mut values = self.work.run(commands, Confirm::Yes).await?.into_iter().skip(skipped);
         let memories: Vec<Versioned> =
             values.by_ref().take(senders.len()).map(|value| read_memory(&value)).collect::<Result<_, _>>()?;
         let mut begun = Vec::with_capacity(openings.len());
@@ -204,7 +205,7 @@ impl RedisStore {
             }
             begun.push(Begun { sender: memories[place_of[&opening.sender]].clone(), settled });
         }
-        self.work.run(renewed, self.reach()).await?;
+        self.work.run(renewed, Confirm::Yes).await?;
         Ok(begun)
     }
 
@@ -234,7 +235,7 @@ impl RedisStore {
             dues.push(due);
         }
         self.register(&dues).await?;
-        let mut answers = self.work.run(commands, self.reach()).await?.into_iter();
+        let mut answers = self.work.run(commands, self.confirmation()).await?.into_iter();
         let mut settled = Vec::with_capacity(transitions.len());
         let mut todo = Vec::new();
         for ((transition, due), waits) in transitions.iter().zip(dues).zip(waits) {
@@ -244,6 +245,9 @@ impl RedisStore {
             }
             let value = answers.next().ok_or_else(|| answer::odd("step 1"))?;
             let (outcome, due) = outcome(&value, due)?;
+            if let (Settled::NotYet, Some(turn)) = (&outcome, transition.turn) {
+                self.lanes().waited(turn);
+            }
             if let Some(due) = due {
                 todo.push((layout::partition(transition.sender), field(transition), due));
             }
@@ -264,7 +268,7 @@ impl RedisStore {
         for (_, _, due) in &todo {
             commands.extend(due.commands()?);
         }
-        self.work.run(commands, self.reach()).await?;
+        self.work.run(commands, self.confirmation()).await?;
         let mut done = self.done();
         for (partition, field, due) in todo {
             if done.len() < MOST_DONE {
@@ -297,7 +301,7 @@ impl RedisStore {
             add.arg(*set).arg(name);
             Command::new(set, add)
         };
-        self.work.run(new.iter().map(adding).collect(), self.reach()).await?;
+        self.work.run(new.iter().map(adding).collect(), Confirm::Yes).await?;
         self.known().extend(new);
         Ok(())
     }
@@ -328,19 +332,21 @@ impl RedisStore {
     /// What a gateway that is gone left behind in a partition.
     pub(super) async fn abandoned(&self, partition: u8, now: Timestamp) -> Result<Vec<(u8, Vec<u8>, Due)>, StoreError> {
         let key = layout::of_senders(partition, "pending");
-        let mut scan = redis::cmd("HSCAN");
-        scan.arg(&key).arg(0).arg("COUNT").arg(100);
-        let found = self.api.run_one(&key, scan, super::link::Reach::Master).await?;
-        let pairs = match &found {
-            Value::Array(parts) => parts.get(1).map(texts).unwrap_or_default(),
-            _ => Vec::new(),
-        };
-        let mut abandoned = Vec::new();
-        for pair in pairs.chunks_exact(2) {
-            match Due::read(pair[1]) {
-                Ok(due) if due.is_abandoned(now) => abandoned.push((partition, pair[0].to_vec(), due)),
-                Ok(_) => {}
-                Err(error) => tracing::error!(%error, partition, "what a gateway left behind stays where it is"),
+        let (mut cursor, mut abandoned) = ("0".to_owned(), Vec::new());
+        for _ in 0..MOST_PAGES {
+            let mut scan = redis::cmd("HSCAN");
+            scan.arg(&key).arg(&cursor).arg("COUNT").arg(100);
+            let page = answer::list(self.api.run_one(&key, scan, Confirm::No).await?);
+            for pair in page.get(1).map(texts).unwrap_or_default().chunks_exact(2) {
+                match Due::read(pair[1]) {
+                    Ok(due) if due.is_abandoned(now) => abandoned.push((partition, pair[0].to_vec(), due)),
+                    Ok(_) => {}
+                    Err(error) => tracing::error!(%error, partition, "what a gateway left behind stays where it is"),
+                }
+            }
+            cursor = page.first().and_then(answer::string).unwrap_or_default();
+            if cursor.is_empty() || cursor == "0" || abandoned.len() >= 100 {
+                break;
             }
         }
         Ok(abandoned)

@@ -2,44 +2,50 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
-use redis::Value;
-
 use super::{
     RedisStore,
     answer::{list, number, odd, text},
     lanes::nanos,
     layout::{PARTITIONS, millis, of_senders},
-    link::{Command, Reach},
+    link::{Command, Confirm},
 };
 use crate::store::{SenderKey, StoreError, Turn};
+use jiff::Timestamp;
 
 /// Between two looks of a gateway that waits to be known.
 const PROBATION: Duration = Duration::from_millis(200);
-/// For the server's disk, in milliseconds: `everysec` needs a second.
-const DISK: u64 = 3000;
+/// The most looks before messages go on: as long as a gateway may be on probation.
+const MOST_LOOKS: u32 = 40;
 
 impl RedisStore {
     /// Takes places in the lanes, gives a sign of life and sees those of the others, who are there or not.
     pub(super) async fn take_places(&self, turns: &[Turn], at: Timestamp) -> Result<bool, StoreError> {
-        // Places first: the sign says that they are taken.
-        let places = self.lanes().take(turns);
-        self.work.run(places, self.reach()).await?;
-        self.give_a_sign(at).await?;
-        while self.lanes().is_on_probation() {
-            tokio::time::sleep(PROBATION).await;
-            self.give_a_sign(at).await?;
+        let _alone = self.lining_up.lock().await;
+        if !turns.is_empty() && self.lanes().is_alone() {
+            return Ok(false);
         }
-        // Whoever was alone until this look has no places yet.
-        let places = self.lanes().take(turns);
-        self.work.run(places, self.reach()).await?;
+        // Whoever was alone until this look has no places yet, and one that was taken for gone has lost them: then once more.
+        for _ in 0..MOST_LOOKS {
+            let places = self.lanes().take(turns);
+            if !places.is_empty() {
+                self.work.run(places, Confirm::Yes).await?;
+                self.lanes().taken();
+            }
+            self.give_a_sign(at).await?;
+            let is_on_probation = self.lanes().is_on_probation();
+            if is_on_probation {
+                tokio::time::sleep(PROBATION).await;
+            } else if self.lanes().take(turns).is_empty() {
+                break;
+            }
+        }
         Ok(self.lanes().is_shared())
     }
 
     /// Leaves the lanes.
     pub(super) async fn leave_places(&self, turns: &[Turn]) -> Result<(), StoreError> {
         let commands = self.lanes().leaving(turns);
-        self.work.run(commands, Reach::Master).await?;
+        self.work.run(commands, Confirm::No).await?;
         // Forgotten only now: a place that still stands would hold up the sender.
         self.lanes().forget(turns);
         Ok(())
@@ -47,16 +53,13 @@ impl RedisStore {
 
     async fn give_a_sign(&self, at: Timestamp) -> Result<(), StoreError> {
         let sign = self.lanes().sign(nanos(at));
-        let signs = self.work.run(sign, Reach::Master).await?;
-        let clearing = {
-            let mut lanes = self.lanes();
-            let gone = lanes.see(signs.get(1).unwrap_or(&Value::Nil));
-            for gateway in &gone {
-                tracing::warn!(gateway, "another gateway gives no sign of life: it is not waited for");
-            }
-            lanes.clearing(&gone)
-        };
-        self.work.run(clearing, Reach::Master).await.map(drop)
+        let answers = self.work.run(sign, Confirm::No).await?;
+        let [is_new, signs] = &answers[..] else { return Err(odd("a sign of life")) };
+        self.lanes().see(is_new, signs);
+        let (ids, clearing) = self.lanes().clearing();
+        self.work.run(clearing, Confirm::No).await?;
+        self.lanes().cleared(&ids);
+        Ok(())
     }
 
     /// Senders whose deadline has passed, from all partitions.
@@ -73,7 +76,7 @@ impl RedisStore {
             range.arg(&key).arg("-inf").arg(millis(now)).arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
             Command::new(&key, range)
         }));
-        let found = self.work.run(commands, Reach::Master).await?;
+        let found = self.work.run(commands, Confirm::No).await?;
         let mut due = Vec::new();
         for pairs in found.into_iter().skip(skipped) {
             for pair in list(pairs).chunks_exact(2) {
@@ -86,7 +89,7 @@ impl RedisStore {
         Ok(due.into_iter().take(limit).map(|(_, sender)| sender).collect())
     }
 
-    /// Does what a gateway wrote down a while ago and did not do.
+    /// Does what a gateway wrote down a while ago and did not do. What cannot be done now does not keep the rest.
     pub(super) async fn finish_abandoned(&self, now: Timestamp) -> Result<(), StoreError> {
         let commands = (0..PARTITIONS).map(|partition| {
             let key = of_senders(partition, "pending");
@@ -94,34 +97,16 @@ impl RedisStore {
             length.arg(&key);
             Command::new(&key, length)
         });
-        let lengths = self.api.run(commands.collect(), Reach::Master).await?;
+        let lengths = self.api.run(commands.collect(), Confirm::No).await?;
         for (partition, length) in (0..PARTITIONS).zip(lengths) {
             if number(&length).unwrap_or(0) == 0 {
                 continue;
             }
-            let abandoned = self.abandoned(partition, now).await?;
-            if !abandoned.is_empty() {
-                tracing::info!(steps = abandoned.len(), partition, "finishing what a gateway began");
-                self.step_two(abandoned).await?;
-            }
-        }
-        Ok(())
-    }
-
-    /// With `reply_after = "queue"`: what was written before is on the server's disk, where it can be asked.
-    pub(super) async fn wait_for_disk(&self) -> Result<(), StoreError> {
-        if !self.waits_for_disk {
-            return Ok(());
-        }
-        let facts = self.work.facts().await?;
-        if !facts.has_waitaof || !facts.has_aof {
-            return Ok(());
-        }
-        let mut wait = redis::cmd("WAITAOF");
-        wait.arg(1).arg(0).arg(DISK);
-        for answer in self.work.run_everywhere(wait).await? {
-            if list(answer).first().and_then(number).unwrap_or(0) < 1 {
-                return Err(StoreError::Away("the server's disk has not confirmed the write".to_owned()));
+            for step in self.abandoned(partition, now).await? {
+                tracing::info!(partition, "finishing what a gateway began");
+                if let Err(error) = self.step_two(vec![step]).await {
+                    tracing::warn!(%error, partition, "what a gateway began cannot be finished yet");
+                }
             }
         }
         Ok(())
@@ -131,6 +116,6 @@ impl RedisStore {
     pub(super) async fn probe(&self) -> Result<(), StoreError> {
         let mut set = redis::cmd("SET");
         set.arg("loket:probe").arg("1").arg("PX").arg(60_000);
-        self.api.run_one("loket:probe", set, Reach::Master).await.map(drop)
+        self.api.run_one("loket:probe", set, Confirm::No).await.map(drop)
     }
 }

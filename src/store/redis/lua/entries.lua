@@ -33,6 +33,11 @@ local function entry(id)
   return found and found[2]
 end
 
+-- Somebody may have destroyed the group: everything is new again then, which is better than nothing at all.
+local function mend()
+  redis.pcall('XGROUP', 'CREATE', KEYS[1], GROUP, '0')
+end
+
 local function forget(id)
   redis.call('ZREM', KEYS[2], id)
   redis.call('ZREM', KEYS[3], id)
@@ -43,7 +48,9 @@ local function bury(id, reason, attempts, now)
   local fields = entry(id)
   if fields then
     for _, more in ipairs({'reason', reason, 'attempts', tostring(attempts), 'dead_at', now}) do fields[#fields + 1] = more end
-    redis.call('XADD', KEYS[4], '*', unpack(fields))
+    -- A server without memory takes no dead letter: the entry stays where it is, and holds up no other.
+    local added = redis.pcall('XADD', KEYS[4], '*', unpack(fields))
+    if type(added) == 'table' and added.err then return end
   end
   redis.call('XACK', KEYS[1], GROUP, id)
   forget(id)

@@ -2,12 +2,16 @@
 local most, now, limit = tonumber(ARGV[1]), tonumber(ARGV[3]), tonumber(ARGV[4])
 local out = {}
 if redis.call('EXISTS', KEYS[1]) == 0 then return out end
+mend()
 
 -- What ran out or was returned and is ready, the longest ready first.
-local ready = {}
+local ready, seen = {}, {}
 for _, key in ipairs({KEYS[2], KEYS[3]}) do
   local found = redis.call('ZRANGEBYSCORE', key, '-inf', ARGV[3], 'WITHSCORES', 'LIMIT', 0, 1000)
-  for place = 1, #found, 2 do ready[#ready + 1] = {found[place], tonumber(found[place + 1])} end
+  for place = 1, #found, 2 do
+    if not seen[found[place]] then ready[#ready + 1] = {found[place], tonumber(found[place + 1])} end
+    seen[found[place]] = true
+  end
 end
 local function parts(id)
   local ms, seq = string.match(id, '^(%d+)-(%d+)$')
@@ -41,16 +45,7 @@ end
 
 local room = most - #out
 if room > 0 then
-  local function read()
-    return redis.pcall('XREADGROUP', 'GROUP', GROUP, CONSUMER, 'COUNT', room, 'STREAMS', KEYS[1], '>')
-  end
-  local found = read()
-  if type(found) == 'table' and found.err then
-    -- Somebody destroyed the group: everything is new again, which is better than nothing at all.
-    redis.pcall('XGROUP', 'CREATE', KEYS[1], GROUP, '0')
-    found = read()
-    if type(found) == 'table' and found.err then return found end
-  end
+  local found = redis.call('XREADGROUP', 'GROUP', GROUP, CONSUMER, 'COUNT', room, 'STREAMS', KEYS[1], '>')
   if found then
     for _, item in ipairs(found[1][2]) do
       redis.call('ZADD', KEYS[2], ARGV[2], item[1])

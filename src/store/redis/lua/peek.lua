@@ -1,6 +1,7 @@
 -- ARGV 1 after ('' for the beginning), 2 most
 local after, most, out = ARGV[1], tonumber(ARGV[2]), {}
 if redis.call('EXISTS', KEYS[1]) == 0 or most == 0 then return out end
+mend()
 local from = after == '' and '-' or '(' .. after
 for _, item in ipairs(redis.call('XPENDING', KEYS[1], GROUP, from, '+', most)) do
   local fields = entry(item[1])

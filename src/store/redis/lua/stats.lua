@@ -1,6 +1,7 @@
 -- ARGV 1 now (ms). Returns what waits, what is out, dead letters, and when the oldest that waits was enqueued.
 local now = ARGV[1]
 if redis.call('EXISTS', KEYS[1]) == 0 then return {0, 0, redis.call('XLEN', KEYS[4]), ''} end
+mend()
 local group = {}
 for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
   local values = {}
