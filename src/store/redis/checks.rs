@@ -102,7 +102,7 @@ impl Facts {
                 ("appendfsync is always: nothing that counts as done is lost when the server crashes.", false)
             }
             (true, Some("everysec")) => (
-                "appendfsync is everysec: if the machine of the server crashes (power, kernel), up to 2 seconds of what counted as done are gone; a crash of the process alone loses nothing. Set appendfsync always to lose nothing",
+                "appendfsync is everysec: if the server's machine crashes, or its process while the disk is slow, up to 2 seconds of what counted as done are gone. Set appendfsync always to lose nothing",
                 true,
             ),
             (true, Some("no")) => (
