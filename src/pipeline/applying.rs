@@ -6,6 +6,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures_util::future::join_all;
 use jiff::Timestamp;
 use tokio::{
     sync::{mpsc, watch},
@@ -30,6 +31,8 @@ use crate::{
 
 /// How often timers are looked at.
 const TIMER: Duration = Duration::from_millis(500);
+/// Groups of senders whose messages are worked on side by side.
+const GROUPS: usize = 4;
 /// First and longest wait while the store is away.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(50);
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -97,7 +100,7 @@ impl Applier {
         let is_shared = self.until_it_works(stop, || self.pipeline.store.line_up(&turns, read_through)).await?;
         self.signs.raise(read_through);
         self.signs.found(is_shared);
-        let rung = self.messages(batch.messages, stop).await?;
+        let rung = self.side_by_side(batch.messages, stop).await?;
         // Those that were given up on, too.
         self.until_it_works(stop, || self.pipeline.store.leave(&turns)).await?;
         for (ticket, channel, reports) in batch.reports {
@@ -114,6 +117,20 @@ impl Applier {
             self.pipeline.queue_bell.notify_waiters();
         }
         Ok(())
+    }
+
+    /// Messages of different senders know nothing of each other: while the store answers for some, the stages run over
+    /// others. Those of one sender stay together, in their order. True when a queue has grown.
+    async fn side_by_side(&self, messages: Vec<Pending>, stop: &watch::Receiver<bool>) -> Result<bool, Stopped> {
+        let mut groups: [Vec<Pending>; GROUPS] = Default::default();
+        for pending in messages {
+            groups[usize::from(pending.message.sender.0[0]) % GROUPS].push(pending);
+        }
+        let groups = groups.into_iter().filter(|group| !group.is_empty()).map(|group| {
+            let mut stop = stop.clone();
+            async move { self.messages(group, &mut stop).await }
+        });
+        join_all(groups).await.into_iter().try_fold(false, |rung, grown| Ok(rung | grown?))
     }
 
     fn take_apart(&self, read: Vec<Read>) -> Batch {

@@ -27,6 +27,7 @@ pub async fn open(resolved: Resolved) -> anyhow::Result<Arc<dyn Store>> {
     let options = RedisOptions {
         access: (**access).clone(),
         limits,
+        window: resolved.config.retention.claims.signed(),
         waits_for_disk: resolved.config.reply_after == ReplyAfter::Queue,
         gateway: gateway_id(&data.join("gateway-id"))?,
     };

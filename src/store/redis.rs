@@ -43,11 +43,11 @@
 //!
 //! Without a slot of others: `tracking:<id>` the complaint of a tracking id, with `!` when it is made, else a reservation of
 //! half an hour; `nonce:<key>`; `vault:<reporter ref>` the sealed address; `constant:<name>`; `lease:<name>`;
-//! `budget:<name>`; `queues`, `channels` sets of names; `gateways` hash: signs of life.
+//! `budget:<name>`; `claims-window` the longest that claims were ever kept; `queues`, `channels` sets of names; `gateways` hash: signs of life.
 
 use std::{
     collections::HashSet,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicI64},
     time::Duration,
 };
 
@@ -86,6 +86,8 @@ const PING: Duration = Duration::from_secs(1);
 pub struct RedisOptions {
     pub access: Access,
     pub limits: StoreLimits,
+    /// How long this gateway's claims are kept, at most.
+    pub window: SignedDuration,
     /// With `reply_after = "queue"`: a reply also waits for the server's disk, where it has WAITAOF.
     pub waits_for_disk: bool,
     pub gateway: GatewayId,
@@ -99,6 +101,9 @@ pub struct RedisStore {
     /// For everything else.
     api: Link,
     limits: StoreLimits,
+    window: SignedDuration,
+    /// The longest window of all gateways, once it is known; milliseconds.
+    longest: AtomicI64,
     waits_for_disk: bool,
     /// Names of sets that are known to be registered.
     known: Mutex<HashSet<(&'static str, String)>>,
@@ -112,11 +117,13 @@ pub struct RedisStore {
 impl RedisStore {
     /// Connects if the server is there; without it everything answers `Away` until it is.
     pub fn new(options: RedisOptions) -> Self {
-        let RedisOptions { access, limits, waits_for_disk, gateway } = options;
+        let RedisOptions { access, limits, window, waits_for_disk, gateway } = options;
         Self {
             work: Link::new(access.clone()),
             api: Link::new(access),
             limits,
+            window,
+            longest: AtomicI64::new(0),
             waits_for_disk,
             known: Mutex::default(),
             done: Mutex::default(),

@@ -28,7 +28,7 @@ fn options(url: &str) -> RedisOptions {
         response_timeout: Duration::from_secs(5),
         replicas: None,
     };
-    RedisOptions { access, limits: LIMITS, waits_for_disk: false, gateway: [1; 8] }
+    RedisOptions { access, limits: LIMITS, window: days(30), waits_for_disk: false, gateway: [1; 8] }
 }
 
 fn store(url: &str) -> RedisStore {

@@ -102,14 +102,14 @@ pub struct Buckets {
     pub life: i64,
 }
 
-/// `prefix` ends with a colon; `hash` spreads. Two epochs more are looked through than are written to, so that what an
-/// operator's longer window has written before is found.
-pub fn buckets(prefix: &str, hash: [u8; 16], from: i64, until: Timestamp) -> Buckets {
+/// `prefix` ends with a colon; `hash` spreads. What was written with a window of up to `longest` milliseconds is found.
+pub fn buckets(prefix: &str, hash: [u8; 16], from: i64, until: Timestamp, longest: i64) -> Buckets {
     let bucket = u16::from_be_bytes([hash[0], hash[1]]) % BUCKETS;
     let written = millis(until).max(from) / EPOCH;
     let first = (from / EPOCH).max(written - MOST_EPOCHS as i64 + 1);
     let key = |epoch: i64| format!("{prefix}{epoch}:{bucket:x}");
-    let others = (first..=written + 2).filter(|epoch| *epoch != written);
+    let last = ((from + longest) / EPOCH).clamp(written, written + MOST_EPOCHS as i64);
+    let others = (first..=last).filter(|epoch| *epoch != written);
     let keys = others.chain([written]).map(key).collect();
     Buckets { keys, life: (written + 1) * EPOCH - from }
 }
@@ -174,15 +174,26 @@ mod tests {
         for beginning in 0..40 {
             let start = time(1_770_000_000_000) + DAY * beginning;
             let until = start + DAY * 30;
-            let written = buckets("p:", hash, millis(start), until);
+            let written = buckets("p:", hash, millis(start), until, 0);
             assert!(written.life >= life(start, until), "on day {beginning}");
             assert!(written.life <= life(start, until) + EPOCH, "on day {beginning}");
             for day in 0..30 {
                 let now = start + DAY * day;
-                let looked = buckets("p:", hash, millis(now), now + DAY * 30);
+                let looked = buckets("p:", hash, millis(now), now + DAY * 30, 0);
                 assert!(looked.keys.contains(written.keys.last().expect("one")), "day {day} after day {beginning}");
-                assert!(looked.keys.len() <= 4);
+                assert!(looked.keys.len() <= 2);
             }
+        }
+    }
+
+    #[test]
+    fn a_claim_of_a_longer_window_is_found_after_the_window_was_shortened() {
+        let start = time(1_770_000_000_000);
+        let written = buckets("p:", [7; 16], millis(start), start + DAY * 90, 0);
+        for day in 0..90 {
+            let now = start + DAY * day;
+            let looked = buckets("p:", [7; 16], millis(now), now + DAY * 30, (DAY * 90).as_millis() as i64);
+            assert!(looked.keys.contains(written.keys.last().expect("one")), "day {day}");
         }
     }
 
@@ -201,9 +212,13 @@ mod tests {
         }
 
         #[test]
-        fn any_times_give_a_few_buckets(from in 0_i64..9_000_000_000_000, until in 0_i64..9_000_000_000_000) {
-            let buckets = buckets("p:", [1; 16], from, time(until));
-            prop_assert!((3..=MOST_EPOCHS + 2).contains(&buckets.keys.len()));
+        fn any_times_give_a_few_buckets(
+            from in 0_i64..9_000_000_000_000,
+            until in 0_i64..9_000_000_000_000,
+            longest in 0_i64..9_000_000_000_000,
+        ) {
+            let buckets = buckets("p:", [1; 16], from, time(until), longest);
+            prop_assert!((1..=2 * MOST_EPOCHS).contains(&buckets.keys.len()));
             prop_assert!(buckets.life > 0);
         }
 

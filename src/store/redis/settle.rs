@@ -5,7 +5,7 @@
 //! its own slot and each unless it is there. What was written down is struck out with the next `begin`; if that never
 //! comes, `tend` of any gateway finds it, does step 2 again and strikes it out.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::atomic::Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use redis::{Cmd, Value};
@@ -35,6 +35,9 @@ const MEMORY: SignedDuration = SignedDuration::from_hours(24 * 180);
 const RESERVED: SignedDuration = SignedDuration::from_mins(30);
 /// What a gateway began and did not finish for so long is finished by any other.
 pub const ABANDONED: SignedDuration = SignedDuration::from_secs(60);
+const DAY: i64 = 86_400_000;
+/// Where the longest window of claims stands.
+const LONGEST: &str = "loket:claims-window";
 /// Pages of about a hundred that `tend` looks through in a partition.
 const MOST_PAGES: usize = 100;
 /// What is struck out with the next call; more is left for `tend`.
@@ -115,10 +118,10 @@ impl Due {
     }
 
     /// The commands of step 2: events first, so that no citizen hears of a complaint before it is queued.
-    fn commands(&self) -> Result<Vec<Command>, StoreError> {
+    fn commands(&self, longest: i64) -> Result<Vec<Command>, StoreError> {
         let mut commands = Vec::with_capacity(self.events.len() + self.outbox.len() + 2);
         for event in &self.events {
-            commands.push(event.command(self.at, self.until));
+            commands.push(event.command(self.at, self.until, longest));
         }
         if let Some(record) = &self.record {
             let key = layout::of_complaint(record.complaint_id, "record");
@@ -150,10 +153,10 @@ impl Due {
 }
 
 impl DueEvent {
-    fn command(&self, from: i64, until: Timestamp) -> Command {
+    fn command(&self, from: i64, until: Timestamp, longest: i64) -> Command {
         let id = layout::short_hash(self.event.id.as_bytes());
         let stream = layout::of_queue(&self.queue, "events");
-        let seen = buckets(&layout::of_queue(&self.queue, "seen:"), id, from, until);
+        let seen = buckets(&layout::of_queue(&self.queue, "seen:"), id, from, until, longest);
         let mut keys = vec![stream.clone()];
         keys.extend(seen.keys);
         let mut command = Script::Append.call(&keys);
@@ -215,6 +218,8 @@ impl RedisStore {
             transition.events.iter().try_for_each(|event| queues::check_name(&event.queue))?;
             transition.outbox.iter().try_for_each(|entry| outbox::check_id(&entry.id))?;
         }
+        let window = |transition: &Transition| millis(transition.claims_until) - arrival(transition.receipt);
+        let longest = self.longest_window(transitions.iter().filter(|one| !one.claims.is_empty()).map(window)).await?;
         let mut dues = Vec::with_capacity(transitions.len());
         let mut commands = Vec::with_capacity(transitions.len());
         let mut waits = Vec::with_capacity(transitions.len());
@@ -227,7 +232,7 @@ impl RedisStore {
             waits.push(lane.is_err());
             let before = writers.get(&(transition.sender, transition.expected)).copied();
             if let Ok(lane) = lane {
-                commands.push(step_one(transition, &due, lane.as_ref(), before)?);
+                commands.push(step_one(transition, &due, lane.as_ref(), before, longest)?);
             }
             if transition.state.is_some() {
                 writers.entry((transition.sender, transition.expected + 1)).or_insert_with(|| writer(transition));
@@ -264,9 +269,10 @@ impl RedisStore {
 
     /// Does what was written down, and notes that it is done.
     pub(super) async fn step_two(&self, todo: Vec<(u8, Vec<u8>, Due)>) -> Result<(), StoreError> {
+        let longest = self.longest_window(todo.iter().map(|(_, _, due)| millis(due.until) - due.at)).await?;
         let mut commands = Vec::with_capacity(todo.len() * 4);
         for (_, _, due) in &todo {
-            commands.extend(due.commands()?);
+            commands.extend(due.commands(longest)?);
         }
         self.work.run(commands, self.confirmation()).await?;
         let mut done = self.done();
@@ -276,6 +282,23 @@ impl RedisStore {
             }
         }
         Ok(())
+    }
+
+    /// The longest that any gateway has ever kept claims, in milliseconds: an operator who shortens the window must not lose
+    /// sight of those that were written before.
+    async fn longest_window(&self, windows: impl Iterator<Item = i64>) -> Result<i64, StoreError> {
+        let known = self.longest.load(Ordering::Relaxed);
+        // In whole days: a receipt that waited a while in the journal needs no other answer than the one before it.
+        let needed = (windows.max().unwrap_or(0) + DAY - 1) / DAY * DAY;
+        if known >= needed && known > 0 {
+            return Ok(known);
+        }
+        let mut raise = Script::Longest.call(&[LONGEST]);
+        raise.arg(needed.max(self.window.as_millis() as i64));
+        let longest = self.work.run_one(LONGEST, raise, Confirm::Yes).await?;
+        let longest = answer::number(&longest).ok_or_else(|| answer::odd("the longest window of claims"))?;
+        self.longest.store(longest, Ordering::Relaxed);
+        Ok(longest)
     }
 
     /// The names of queues and of channels with answers, before anything stands in them.
@@ -316,9 +339,10 @@ impl RedisStore {
         let mut commands = Vec::with_capacity(done.len() * 2);
         for (partition, field, complaint) in done {
             if let Some((tracking_id, complaint)) = complaint {
+                // Reserved for this complaint since step 0; the mark says that it is made.
                 let key = layout::tracking_id(&tracking_id);
-                let mut name = Script::Name.call(&[&key]);
-                name.arg(complaint.to_string());
+                let mut name = redis::cmd("SET");
+                name.arg(&key).arg(format!("{complaint}!"));
                 commands.push(Command::new(&key, name));
             }
             let key = layout::of_senders(partition, "pending");
@@ -375,6 +399,7 @@ fn step_one(
     due: &Due,
     lane: Option<&Lane>,
     before: Option<[u8; 8]>,
+    longest: i64,
 ) -> Result<Command, StoreError> {
     let Transition { receipt, claims, claims_until, sender, expected, state, .. } = transition;
     let partition = layout::partition(*sender);
@@ -389,7 +414,7 @@ fn step_one(
     let prefix = layout::of_senders(partition, "claims:");
     let (mut each, mut written_life) = (0, 1);
     for claim in claims {
-        let found = buckets(&prefix, claim.0, from, *claims_until);
+        let found = buckets(&prefix, claim.0, from, *claims_until, longest);
         (each, written_life) = (found.keys.len(), found.life);
         keys.extend(found.keys);
     }
