@@ -138,6 +138,11 @@ impl RedisStore {
         self.api.facts().await.map(|facts| facts.durability())
     }
 
+    /// Round trips of the pipeline's connection so far; a pipeline of commands is one.
+    pub fn round_trips(&self) -> u64 {
+        self.work.round_trips()
+    }
+
     /// What a step of the pipeline has to reach before it counts.
     fn confirmation(&self) -> Confirm {
         if self.waits_for_disk { Confirm::Disk } else { Confirm::Yes }

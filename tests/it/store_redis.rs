@@ -5,7 +5,7 @@ use std::time::Duration;
 use loket::{
     complaint::EventKind,
     store::{
-        QueuedEvent, Settled, Store, StoreError, Transition,
+        QueuedEvent, Settled, Store, StoreError, Transition, Turn,
         redis::{RedisOptions, RedisStore, deployment::Credentials, link::Access},
     },
 };
@@ -305,4 +305,24 @@ async fn a_node_of_a_cluster_that_was_lost_is_waited_for() {
     let mut found = numbers(&lease_all(&store, start()).await);
     found.sort_unstable();
     assert_eq!(found, (1..=100).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn a_message_takes_three_round_trips_alone_and_with_a_hundred_others() {
+    let server = Server::start(&[]).await;
+    let store = store(&server.url());
+    // What is asked once: the connection's scripts, the longest window, the names of queue and channel.
+    store.line_up(&[], start()).await.expect("alone");
+    let whole = |number| Transition { record: Some(record(number)), ..message(number) };
+    settle(&store, vec![whole(1)]).await;
+
+    for numbers in [2..=2, 3..=102] {
+        let before = store.round_trips();
+        let transitions: Vec<Transition> = numbers.map(whole).collect();
+        let turn = Turn { sender: sender(1), receipt: receipt(1, start()), place: 0, arrived_at: start() };
+        store.line_up(&[turn], start()).await.expect("alone");
+        let signs = store.round_trips() - before;
+        settle(&store, transitions).await;
+        assert_eq!((signs, store.round_trips() - before - signs), (0, 3));
+    }
 }

@@ -35,6 +35,8 @@ use crate::{
 const GATEWAYS: &str = "loket:gateways";
 /// Two looks closer together count as one.
 const LOOK: Duration = Duration::from_millis(400);
+/// Whoever saw nobody else so recently asks for nothing: signs are given twice a second.
+const RECENT: Duration = Duration::from_secs(1);
 /// A gateway whose sign has not changed for so many looks is gone: 12 seconds, longer than it takes one to reconnect.
 const GONE_AFTER: u32 = 30;
 /// A sign that is found at the start and does not change for so many looks is of a gateway that was gone before.
@@ -142,7 +144,7 @@ impl Lanes {
         self.has_signed
             && self.to_clear.is_empty()
             && self.others.is_empty()
-            && self.last_look.is_some_and(|last| last.elapsed() < LOOK)
+            && self.last_look.is_some_and(|last| last.elapsed() < RECENT)
     }
 
     /// May messages go on? Not before those gateways that are there know of this one.

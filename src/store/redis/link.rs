@@ -5,7 +5,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::atomic::{AtomicBool, AtomicU32, Ordering},
+    sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -138,6 +138,8 @@ pub struct Link {
     replicas: AtomicU32,
     /// The servers can be asked whether their disks have a write.
     has_disk: AtomicBool,
+    /// How often something was asked: a pipeline is one.
+    round_trips: AtomicU64,
 }
 
 impl std::fmt::Debug for Link {
@@ -158,6 +160,7 @@ impl Link {
             is_new: AtomicBool::new(false),
             replicas: AtomicU32::new(0),
             has_disk: AtomicBool::new(false),
+            round_trips: AtomicU64::new(0),
         }
     }
 
@@ -175,6 +178,11 @@ impl Link {
     /// Was a connection made since the last call? Then what was known of the server's memory may not be true any more.
     pub fn was_made_anew(&self) -> bool {
         self.is_new.swap(false, Ordering::Relaxed)
+    }
+
+    /// Round trips so far.
+    pub fn round_trips(&self) -> u64 {
+        self.round_trips.load(Ordering::Relaxed)
     }
 
     fn reach(&self, confirm: Confirm) -> Reach {
@@ -213,6 +221,7 @@ impl Link {
             return Ok(Vec::new());
         }
         let (generation, wire) = self.wire().await?;
+        self.round_trips.fetch_add(1, Ordering::Relaxed);
         match self.send(wire, commands, self.reach(confirm)).await {
             Ok(values) => Ok(values),
             Err(error) => {
