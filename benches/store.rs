@@ -84,6 +84,7 @@ impl Maker {
         };
         Transition {
             turn: None,
+            reserved: None,
             receipt,
             claims: vec![ClaimKey(key(number))],
             nonce: None,

@@ -100,6 +100,8 @@ pub struct Transition {
     /// Who does it: a claim that the same receipt holds is no duplicate but a repetition of ours. Its id tells when it
     /// arrived, and claims of others that were over by then count as absent.
     pub receipt: ReceiptId,
+    /// The tracking id that was reserved for its message, whether it became a complaint or not.
+    pub reserved: Option<TrackingId>,
     /// The claims of all parts; none for what no message caused (a timer).
     pub claims: Vec<ClaimKey>,
     /// The nonce of the receipt, claimed with the hash of the body it came with.

@@ -44,6 +44,7 @@ pub struct Step {
 fn empty(receipt: ReceiptId, sender: SenderKey, claims_until: Timestamp) -> Transition {
     Transition {
         turn: None,
+        reserved: None,
         receipt,
         claims: Vec::new(),
         nonce: None,
@@ -98,6 +99,7 @@ impl Pipeline {
         let claims_until = now + message.claim_window.unwrap_or(self.gateway.claim_window).signed();
         let (receipt, sender) = (message.origin.id, message.sender);
         let turn = Self::turn(&message);
+        let (reserved, _) = draw(&message);
         let nonce = nonce_claim(&message);
         let claims = message.claim_keys.clone();
         let nothing = |outcome| Step { transition: empty(receipt, sender, claims_until), outcome };
@@ -110,6 +112,7 @@ impl Pipeline {
             }
         };
         step.transition.turn = Some(turn);
+        step.transition.reserved = Some(reserved);
         step.transition.claims = claims;
         step.transition.nonce = nonce;
         step.transition.claims_until = claims_until;

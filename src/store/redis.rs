@@ -16,8 +16,8 @@
 //! # Keys
 //!
 //! Slot `{s:<partition>}`, 64 of them, by the hash of channel and sender:
-//! - `memory:<sender>` string: version, deadline and writer (8 bytes each), then the conversation's memory. What step 1 compares
-//!   and sets. Forgotten after 180 days without a message.
+//! - `memories:<bucket>` hash: sender to version, deadline and writer (8 bytes each) and the conversation's memory. What step 1
+//!   compares and sets. Kept.
 //! - `claims:<epoch>:<bucket>` hash: claim to receipt and end (16 and 6 bytes). What was accepted, for 30 days or longer.
 //!   A claim in a small hash takes a third of the memory of a key of its own; a hash is forgotten when the last claim of
 //!   its 32 days is over.
@@ -39,10 +39,10 @@
 //! - `waiting`, `dead` sorted sets: by the time to show it, and when it was given up.
 //! - `named:<hash>`, `parked:<hash>` strings: the answer of a provider's id, and reports that came before it was known.
 //!
-//! Slot `{c:<complaint>}`: `record` string and `status` list, the tracking index. Kept.
+//! Slot `{c:<bucket>}`, the tracking index: `records` hash, complaint to its record; `status:<complaint>` list. Kept.
 //!
-//! Without a slot of others: `tracking:<id>` the complaint of a tracking id, with `!` when it is made, else a reservation of
-//! half an hour; `nonce:<key>`; `vault:<reporter ref>` the sealed address; `constant:<name>`; `lease:<name>`;
+//! Without a slot of others: `tracking:<bucket>` hash, tracking id to its complaint (16 bytes), with `!` when it is made and
+//! without while it is reserved; `vault:<bucket>` hash, reporter ref to the sealed address; `nonce:<key>`; `constant:<name>`; `lease:<name>`;
 //! `budget:<name>`; `claims-window` the longest that claims were ever kept; `queues`, `channels` sets of names; `gateways` hash: signs of life.
 
 use std::{

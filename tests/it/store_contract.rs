@@ -210,6 +210,7 @@ pub fn event(number: u64, kind: EventKind) -> Event {
 pub fn message(number: u64) -> Transition {
     Transition {
         turn: None,
+        reserved: None,
         receipt: receipt(number, start()),
         claims: vec![claim(number)],
         nonce: None,

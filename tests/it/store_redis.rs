@@ -14,7 +14,7 @@ use crate::{
     redis_servers::{self, Cluster, Reply, Sentinel, Server},
     store_contract::{
         LIMITS, Opened, contract, contract_in_turn, days, event, ids, lease_all, message, numbers, receipt, record,
-        seconds, settle, settle_messages, start,
+        seconds, sender, settle, settle_messages, start,
     },
 };
 

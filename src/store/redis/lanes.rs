@@ -377,6 +377,7 @@ mod tests {
     fn transition(turn: Turn) -> Transition {
         Transition {
             turn: Some(turn),
+            reserved: None,
             receipt: turn.receipt,
             claims: Vec::new(),
             nonce: None,

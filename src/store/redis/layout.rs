@@ -13,8 +13,10 @@ use crate::{
 
 /// Slots of senders. It can never change: a sender would be looked for in another slot.
 pub const PARTITIONS: u8 = 64;
-/// Claims of one partition and epoch are spread over so many small hashes, which Redis keeps as one piece of memory each.
-const BUCKETS: u16 = 4096;
+/// Claims of one partition and epoch, and event ids of one queue and epoch, are spread over so many small hashes. Redis keeps
+/// one with up to 128 small fields as one piece of memory.
+pub const CLAIM_BUCKETS: u16 = 1024;
+pub const EVENT_BUCKETS: u16 = 16_384;
 /// Claims that end within the same 32 days share hashes, which vanish as a whole.
 const EPOCH: i64 = 32 * 86_400_000;
 /// More epochs than these are not looked through: claims are then kept for a year.
@@ -56,8 +58,10 @@ pub fn of_senders(partition: u8, name: &str) -> String {
     format!("loket:{{s:{partition}}}:{name}")
 }
 
-pub fn memory(sender: SenderKey) -> String {
-    of_senders(partition(sender), &format!("memory:{}", URL_SAFE_NO_PAD.encode(sender.0)))
+/// The hash in which the memory of a sender is a field. Many things in one hash take far less memory than a key for each,
+/// and less time to walk over.
+pub fn memories(sender: SenderKey) -> String {
+    of_senders(partition(sender), &format!("memories:{:02x}", sender.0[14]))
 }
 
 /// A key in the slot of a queue.
@@ -82,13 +86,25 @@ pub fn hashed(foreign: &str) -> String {
     URL_SAFE_NO_PAD.encode(short_hash(foreign.as_bytes()))
 }
 
-pub fn tracking_id(id: &TrackingId) -> String {
-    format!("loket:tracking:{id}")
+fn spread(text: &str) -> u16 {
+    let hash = short_hash(text.as_bytes());
+    u16::from_be_bytes([hash[0], hash[1]])
 }
 
-/// A key in the slot of a complaint.
+/// The hash in which a tracking id is a field.
+pub fn tracking_ids(id: &TrackingId) -> String {
+    format!("loket:tracking:{:04x}", spread(id.as_str()))
+}
+
+/// The hash in which the sealed address behind a reference is a field.
+pub fn vault(reporter_ref: &str) -> String {
+    format!("loket:vault:{:03x}", spread(reporter_ref) % 4096)
+}
+
+/// A key in the slot of a complaint, which it shares with some others.
 pub fn of_complaint(id: Uuid, name: &str) -> String {
-    format!("loket:{{c:{id}}}:{name}")
+    let last = id.as_bytes();
+    format!("loket:{{c:{:03x}}}:{name}", u16::from_be_bytes([last[14], last[15]]) % 4096)
 }
 
 pub fn nonce(key: ClaimKey) -> String {
@@ -103,8 +119,8 @@ pub struct Buckets {
 }
 
 /// `prefix` ends with a colon; `hash` spreads. What was written with a window of up to `longest` milliseconds is found.
-pub fn buckets(prefix: &str, hash: [u8; 16], from: i64, until: Timestamp, longest: i64) -> Buckets {
-    let bucket = u16::from_be_bytes([hash[0], hash[1]]) % BUCKETS;
+pub fn buckets(prefix: &str, count: u16, hash: [u8; 16], from: i64, until: Timestamp, longest: i64) -> Buckets {
+    let bucket = u16::from_be_bytes([hash[0], hash[1]]) % count;
     let written = millis(until).max(from) / EPOCH;
     let first = (from / EPOCH).max(written - MOST_EPOCHS as i64 + 1);
     let key = |epoch: i64| format!("{prefix}{epoch}:{bucket:x}");
@@ -174,12 +190,12 @@ mod tests {
         for beginning in 0..40 {
             let start = time(1_770_000_000_000) + DAY * beginning;
             let until = start + DAY * 30;
-            let written = buckets("p:", hash, millis(start), until, 0);
+            let written = buckets("p:", CLAIM_BUCKETS, hash, millis(start), until, 0);
             assert!(written.life >= life(start, until), "on day {beginning}");
             assert!(written.life <= life(start, until) + EPOCH, "on day {beginning}");
             for day in 0..30 {
                 let now = start + DAY * day;
-                let looked = buckets("p:", hash, millis(now), now + DAY * 30, 0);
+                let looked = buckets("p:", CLAIM_BUCKETS, hash, millis(now), now + DAY * 30, 0);
                 assert!(looked.keys.contains(written.keys.last().expect("one")), "day {day} after day {beginning}");
                 assert!(looked.keys.len() <= 2);
             }
@@ -189,10 +205,11 @@ mod tests {
     #[test]
     fn a_claim_of_a_longer_window_is_found_after_the_window_was_shortened() {
         let start = time(1_770_000_000_000);
-        let written = buckets("p:", [7; 16], millis(start), start + DAY * 90, 0);
+        let written = buckets("p:", CLAIM_BUCKETS, [7; 16], millis(start), start + DAY * 90, 0);
         for day in 0..90 {
             let now = start + DAY * day;
-            let looked = buckets("p:", [7; 16], millis(now), now + DAY * 30, (DAY * 90).as_millis() as i64);
+            let looked =
+                buckets("p:", CLAIM_BUCKETS, [7; 16], millis(now), now + DAY * 30, (DAY * 90).as_millis() as i64);
             assert!(looked.keys.contains(written.keys.last().expect("one")), "day {day}");
         }
     }
@@ -217,7 +234,7 @@ mod tests {
             until in 0_i64..9_000_000_000_000,
             longest in 0_i64..9_000_000_000_000,
         ) {
-            let buckets = buckets("p:", [1; 16], from, time(until), longest);
+            let buckets = buckets("p:", CLAIM_BUCKETS, [1; 16], from, time(until), longest);
             prop_assert!((1..=2 * MOST_EPOCHS).contains(&buckets.keys.len()));
             prop_assert!(buckets.life > 0);
         }

@@ -17,18 +17,24 @@ use crate::{
     store::{ComplaintRecord, StatusChange, StoreError},
 };
 
-fn get(key: &str) -> Command {
-    let mut get = redis::cmd("GET");
-    get.arg(key);
+/// A field of a hash.
+fn get(key: &str, field: &[u8]) -> Command {
+    let mut get = redis::cmd("HGET");
+    get.arg(key).arg(field);
     Command::new(key, get)
+}
+
+fn statuses(complaint_id: Uuid) -> String {
+    of_complaint(complaint_id, &format!("status:{complaint_id}"))
 }
 
 impl RedisStore {
     pub(super) async fn record(&self, complaint_id: Uuid) -> Result<Option<ComplaintRecord>, StoreError> {
-        let statuses = of_complaint(complaint_id, "status");
+        let statuses = statuses(complaint_id);
         let mut range = redis::cmd("LRANGE");
         range.arg(&statuses).arg(0).arg(-1);
-        let commands = vec![get(&of_complaint(complaint_id, "record")), Command::new(&statuses, range)];
+        let commands =
+            vec![get(&of_complaint(complaint_id, "records"), complaint_id.as_bytes()), Command::new(&statuses, range)];
         let mut found = self.api.run(commands, Confirm::No).await?.into_iter();
         let (record, statuses) = (found.next().unwrap_or(Value::Nil), found.next().unwrap_or(Value::Nil));
         let Some(bytes) = text(&record) else { return Ok(None) };
@@ -45,10 +51,9 @@ impl RedisStore {
     }
 
     pub(super) async fn record_by_tracking_id(&self, id: &TrackingId) -> Result<Option<ComplaintRecord>, StoreError> {
-        let key = layout::tracking_id(id);
-        let found = self.api.run(vec![get(&key)], Confirm::No).await?;
-        let holder = found.first().and_then(text).and_then(|bytes| std::str::from_utf8(bytes.get(..36)?).ok());
-        match holder.and_then(|text| Uuid::parse_str(text).ok()) {
+        let found = self.api.run(vec![get(&layout::tracking_ids(id), id.as_str().as_bytes())], Confirm::No).await?;
+        let holder = found.first().and_then(text).and_then(|bytes| bytes.get(..16));
+        match holder.and_then(|bytes| Uuid::from_slice(bytes).ok()) {
             // A reservation that came to nothing names a complaint that does not exist.
             Some(complaint_id) => self.record(complaint_id).await,
             None => Ok(None),
@@ -56,14 +61,15 @@ impl RedisStore {
     }
 
     pub(super) async fn append_status(&self, complaint_id: Uuid, change: &StatusChange) -> Result<bool, StoreError> {
-        let key = of_complaint(complaint_id, "record");
-        let mut command = Script::Status.call(&[&key, &of_complaint(complaint_id, "status")]);
+        let key = of_complaint(complaint_id, "records");
+        let mut command = Script::Status.call(&[&key, &statuses(complaint_id)]);
         command.arg(document(change)?).arg(&change.status).arg(change.note.as_deref().unwrap_or_default());
+        command.arg(complaint_id.as_bytes());
         yes(&self.api.run_one(&key, command, Confirm::Yes).await?, "a status")
     }
 
     pub(super) async fn sealed(&self, reporter_ref: &str) -> Result<Option<Vec<u8>>, StoreError> {
-        let found = self.api.run(vec![get(&format!("loket:vault:{reporter_ref}"))], Confirm::No).await?;
+        let found = self.api.run(vec![get(&layout::vault(reporter_ref), reporter_ref.as_bytes())], Confirm::No).await?;
         Ok(found.first().and_then(text).map(<[u8]>::to_vec))
     }
 

@@ -16,23 +16,19 @@ use super::{
     Begun, RedisStore,
     answer::{self, texts},
     lanes::Lane,
-    layout::{self, arrival, buckets, claim_value, later, life, millis},
+    layout::{self, CLAIM_BUCKETS, EVENT_BUCKETS, arrival, buckets, claim_value, millis},
     link::{Command, Confirm},
     outbox, queues,
     script::Script,
 };
 use crate::{
-    complaint::Event,
+    complaint::{Event, TrackingId},
     receipt::ReceiptId,
     store::{
         ComplaintRecord, Opening, OutboxEntry, QueuedEvent, SenderKey, Settled, StoreError, Transition, Turn, Versioned,
     },
 };
 
-/// A sender who writes nothing for so long begins anew.
-const MEMORY: SignedDuration = SignedDuration::from_hours(24 * 180);
-/// A tracking id that was asked for and did not become a complaint is free again after this.
-const RESERVED: SignedDuration = SignedDuration::from_mins(30);
 /// What a gateway began and did not finish for so long is finished by any other.
 pub const ABANDONED: SignedDuration = SignedDuration::from_secs(60);
 const DAY: i64 = 86_400_000;
@@ -79,8 +75,14 @@ impl std::fmt::Debug for DueVault {
     }
 }
 
-/// Something that is done and waits to be struck out: partition, field, and the complaint that is made.
-pub type Done = (u8, Vec<u8>, Option<(crate::complaint::TrackingId, Uuid)>);
+/// What waits to be struck out.
+#[derive(Debug)]
+pub enum Done {
+    /// Step 2 of a transition, under a field of a partition, and the complaint that is made by it.
+    Step { partition: u8, field: Vec<u8>, made: Option<(TrackingId, Uuid)> },
+    /// A tracking id that was reserved and named nothing.
+    Reservation(TrackingId),
+}
 
 impl Due {
     /// Takes it out of the transition.
@@ -124,21 +126,21 @@ impl Due {
             commands.push(event.command(self.at, self.until, longest));
         }
         if let Some(record) = &self.record {
-            let key = layout::of_complaint(record.complaint_id, "record");
+            let key = layout::of_complaint(record.complaint_id, "records");
             let document = answer::document(&ComplaintRecord {
                 leased_at: None,
                 acked_at: None,
                 status: Vec::new(),
                 ..record.clone()
             })?;
-            let mut set = redis::cmd("SET");
-            set.arg(&key).arg(document);
+            let mut set = redis::cmd("HSET");
+            set.arg(&key).arg(record.complaint_id.as_bytes()).arg(document);
             commands.push(Command::new(&key, set));
         }
         if let Some(vault) = &self.vault {
-            let key = format!("loket:vault:{}", vault.reporter_ref);
-            let mut set = redis::cmd("SET");
-            set.arg(&key).arg(&vault.sealed);
+            let key = layout::vault(&vault.reporter_ref);
+            let mut set = redis::cmd("HSET");
+            set.arg(&key).arg(&vault.reporter_ref).arg(&vault.sealed);
             commands.push(Command::new(&key, set));
         }
         for entry in &self.outbox {
@@ -147,7 +149,7 @@ impl Due {
         Ok(commands)
     }
 
-    fn complaint(&self) -> Option<(crate::complaint::TrackingId, Uuid)> {
+    fn complaint(&self) -> Option<(TrackingId, Uuid)> {
         self.record.as_ref().map(|record| (record.tracking_id.clone(), record.complaint_id))
     }
 }
@@ -156,7 +158,7 @@ impl DueEvent {
     fn command(&self, from: i64, until: Timestamp, longest: i64) -> Command {
         let id = layout::short_hash(self.event.id.as_bytes());
         let stream = layout::of_queue(&self.queue, "events");
-        let seen = buckets(&layout::of_queue(&self.queue, "seen:"), id, from, until, longest);
+        let seen = buckets(&layout::of_queue(&self.queue, "seen:"), EVENT_BUCKETS, id, from, until, longest);
         let mut keys = vec![stream.clone()];
         keys.extend(seen.keys);
         let mut command = Script::Append.call(&keys);
@@ -180,9 +182,9 @@ impl RedisStore {
             });
         }
         for sender in &senders {
-            let key = layout::memory(*sender);
-            let mut get = redis::cmd("GET");
-            get.arg(&key);
+            let key = layout::memories(*sender);
+            let mut get = redis::cmd("HGET");
+            get.arg(&key).arg(&sender.0);
             commands.push(Command::new(&key, get));
         }
         for opening in openings {
@@ -203,7 +205,7 @@ impl RedisStore {
                 }
             }
             if let Some((_, complaint)) = &opening.draw {
-                let holder = values.next();
+                let (_is_new, holder) = (values.next(), values.next());
                 settled = settled.or_else(|| named(holder.as_ref(), *complaint));
             }
             begun.push(Begun { sender: memories[place_of[&opening.sender]].clone(), settled });
@@ -223,9 +225,12 @@ impl RedisStore {
         let mut dues = Vec::with_capacity(transitions.len());
         let mut commands = Vec::with_capacity(transitions.len());
         let mut waits = Vec::with_capacity(transitions.len());
+        let mut unused = Vec::with_capacity(transitions.len());
         // By sender and version that is left.
         let mut writers: HashMap<(SenderKey, u64), [u8; 8]> = HashMap::new();
         for transition in &mut transitions {
+            let made = transition.record.as_ref().map(|record| &record.tracking_id);
+            unused.push(transition.reserved.take().filter(|reserved| Some(reserved) != made));
             let due = Due::of(transition);
             let lane = self.lanes().place(transition);
             // What has to wait is not sent, and neither is what builds on it: its version will not be there.
@@ -259,12 +264,23 @@ impl RedisStore {
             settled.push(outcome);
         }
         self.step_two(todo).await?;
+        self.give_back(unused, &settled);
         // Places are left only now, or the next message of the sender would reach its queue first through another gateway.
         let is_over = |settled: &Settled| !matches!(settled, Settled::NotYet | Settled::Conflict);
         let over = transitions.iter().zip(&settled).filter(|(_, settled)| is_over(settled));
         let turns: Vec<Turn> = over.filter_map(|(transition, _)| transition.turn).collect();
         self.leave_places(&turns).await?;
         Ok(settled)
+    }
+
+    /// Tracking ids of messages that became no complaint are free again.
+    fn give_back(&self, unused: Vec<Option<TrackingId>>, settled: &[Settled]) {
+        let is_over = |settled: &Settled| matches!(settled, Settled::Applied | Settled::Duplicate { .. });
+        let free =
+            unused.into_iter().zip(settled).filter(|(_, settled)| is_over(settled)).filter_map(|(unused, _)| unused);
+        let mut done = self.done();
+        let room = MOST_DONE.saturating_sub(done.len());
+        done.extend(free.take(room).map(Done::Reservation));
     }
 
     /// Does what was written down, and notes that it is done.
@@ -278,7 +294,7 @@ impl RedisStore {
         let mut done = self.done();
         for (partition, field, due) in todo {
             if done.len() < MOST_DONE {
-                done.push((partition, field, due.complaint()));
+                done.push(Done::Step { partition, field, made: due.complaint() });
             }
         }
         Ok(())
@@ -337,18 +353,28 @@ impl RedisStore {
         }
         let done = std::mem::take(&mut *self.done());
         let mut commands = Vec::with_capacity(done.len() * 2);
-        for (partition, field, complaint) in done {
-            if let Some((tracking_id, complaint)) = complaint {
-                // Reserved for this complaint since step 0; the mark says that it is made.
-                let key = layout::tracking_id(&tracking_id);
-                let mut name = redis::cmd("SET");
-                name.arg(&key).arg(format!("{complaint}!"));
-                commands.push(Command::new(&key, name));
+        for done in done {
+            match done {
+                Done::Step { partition, field, made } => {
+                    if let Some((tracking_id, complaint)) = made {
+                        // Reserved for this complaint since step 0; the mark says that it is made.
+                        let key = layout::tracking_ids(&tracking_id);
+                        let mut name = redis::cmd("HSET");
+                        name.arg(&key).arg(tracking_id.as_str()).arg([complaint.as_bytes().as_slice(), b"!"].concat());
+                        commands.push(Command::new(&key, name));
+                    }
+                    let key = layout::of_senders(partition, "pending");
+                    let mut delete = redis::cmd("HDEL");
+                    delete.arg(&key).arg(field);
+                    commands.push(Command::new(&key, delete));
+                }
+                Done::Reservation(tracking_id) => {
+                    let key = layout::tracking_ids(&tracking_id);
+                    let mut delete = redis::cmd("HDEL");
+                    delete.arg(&key).arg(tracking_id.as_str());
+                    commands.push(Command::new(&key, delete));
+                }
             }
-            let key = layout::of_senders(partition, "pending");
-            let mut delete = redis::cmd("HDEL");
-            delete.arg(&key).arg(field);
-            commands.push(Command::new(&key, delete));
         }
         commands
     }
@@ -404,7 +430,7 @@ fn step_one(
     let Transition { receipt, claims, claims_until, sender, expected, state, .. } = transition;
     let partition = layout::partition(*sender);
     let from = arrival(*receipt);
-    let memory = layout::memory(*sender);
+    let memory = layout::memories(*sender);
     let mut keys = vec![
         memory.clone(),
         layout::of_senders(partition, "deadlines"),
@@ -414,12 +440,10 @@ fn step_one(
     let prefix = layout::of_senders(partition, "claims:");
     let (mut each, mut written_life) = (0, 1);
     for claim in claims {
-        let found = buckets(&prefix, claim.0, from, *claims_until, longest);
+        let found = buckets(&prefix, CLAIM_BUCKETS, claim.0, from, *claims_until, longest);
         (each, written_life) = (found.keys.len(), found.life);
         keys.extend(found.keys);
     }
-    let now = layout::time(from);
-    let memory_life = life(now, later(now, MEMORY));
     let state_bytes =
         state.as_ref().map(|state| layout::write_memory(expected + 1, writer(transition), state)).unwrap_or_default();
     let deadline = state.as_ref().and_then(|state| state.deadline).map(|at| millis(at).to_string()).unwrap_or_default();
@@ -431,7 +455,7 @@ fn step_one(
         .arg(from)
         .arg(&expected.to_be_bytes())
         .arg(state_bytes)
-        .arg(memory_life)
+        .arg("")
         .arg(deadline)
         .arg(&sender.0)
         .arg(field(transition))
@@ -483,10 +507,12 @@ fn reservations(opening: &Opening) -> Vec<Command> {
         commands.push(nonce_command(nonce, opening.receipt, true));
     }
     if let Some((tracking_id, complaint)) = &opening.draw {
-        let key = layout::tracking_id(tracking_id);
-        let mut set = redis::cmd("SET");
-        set.arg(&key).arg(complaint.to_string()).arg("NX").arg("GET").arg("PX").arg(RESERVED.as_millis() as i64);
-        commands.push(Command::new(&key, set));
+        let key = layout::tracking_ids(tracking_id);
+        let mut set = redis::cmd("HSETNX");
+        set.arg(&key).arg(tracking_id.as_str()).arg(complaint.as_bytes());
+        let mut get = redis::cmd("HGET");
+        get.arg(&key).arg(tracking_id.as_str());
+        commands.extend([Command::new(&key, set), Command::new(&key, get)]);
     }
     commands
 }
@@ -516,8 +542,8 @@ fn nonce_is_reused(opening: &Opening, value: Option<Value>) -> Option<bool> {
 /// What the holder of a tracking id says of the complaint that wants it.
 fn named(holder: Option<&Value>, complaint: Uuid) -> Option<Settled> {
     let Some(Value::BulkString(holder)) = holder else { return None };
-    let (id, rest) = holder.split_at_checked(36).unwrap_or((holder, &[]));
-    if id != complaint.to_string().as_bytes() {
+    let (id, rest) = holder.split_at_checked(16).unwrap_or((holder, &[]));
+    if id != complaint.as_bytes() {
         return Some(Settled::TrackingIdTaken);
     }
     // The mark says that step 2 is done: this receipt made the complaint before, though its claim may be another by now, as a

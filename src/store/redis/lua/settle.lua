@@ -1,6 +1,6 @@
 -- Step 1, slot of the sender: claim the message, compare-and-set the sender's memory, note what step 2 has to do.
--- KEYS 1 memory, 2 deadlines, 3 pending, 4 lanes, 5.. the buckets of each claim, the last of which is written to
--- ARGV 1 receipt, 2 arrival (ms), 3 expected version (8 bytes), 4 new memory or '', 5 its life (ms), 6 deadline (ms) or '',
+-- KEYS 1 memories, 2 deadlines, 3 pending, 4 lanes, 5.. the buckets of each claim, the last of which is written to
+-- ARGV 1 receipt, 2 arrival (ms), 3 expected version (8 bytes), 4 new memory or '', 5 unused, 6 deadline (ms) or '',
 --      7 sender, 8 pending field, 9 pending value or '', 10 claims, 11 buckets per claim, 12 claim value,
 --      13 life of the written bucket (ms), 14 place in the lane or '', 15 'wait' when an earlier place keeps it,
 --      16 whoever has to have written the memory last (8 bytes) or '', 17.. claims
@@ -43,7 +43,7 @@ if ARGV[15] == 'wait' then
   end
 end
 
-local memory = redis.call('GETRANGE', KEYS[1], 0, 23)
+local memory = string.sub(redis.call('HGET', KEYS[1], sender) or '', 1, 24)
 local version = memory == '' and string.rep('\0', 8) or string.sub(memory, 1, 8)
 if version ~= ARGV[3] then return {'C'} end
 -- A message that builds on another of the same call was given the version that the other would leave. Somebody else may
@@ -56,7 +56,7 @@ for claim = 1, claims do
   if redis.call('HLEN', key) == 1 then redis.call('PEXPIRE', key, ARGV[13]) end
 end
 if ARGV[4] ~= '' then
-  redis.call('SET', KEYS[1], ARGV[4], 'PX', ARGV[5])
+  redis.call('HSET', KEYS[1], sender, ARGV[4])
   if ARGV[6] ~= '' then
     redis.call('ZADD', KEYS[2], ARGV[6], sender)
   elseif memory ~= '' and string.sub(memory, 9, 16) ~= string.rep('\255', 8) then

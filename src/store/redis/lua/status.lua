@@ -1,5 +1,5 @@
--- KEYS 1 record, 2 status; ARGV 1 document, 2 status, 3 note or ''
-if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+-- KEYS 1 records, 2 status; ARGV 1 document, 2 status, 3 note or '', 4 complaint
+if redis.call('HEXISTS', KEYS[1], ARGV[4]) == 0 then return 0 end
 local last = redis.call('LINDEX', KEYS[2], -1)
 if last then
   local before = cjson.decode(last)
