@@ -5,6 +5,7 @@ mod harness;
 mod acceptance;
 mod channels;
 mod commands;
+mod consumers;
 mod crash;
 mod gateways;
 mod outage;
