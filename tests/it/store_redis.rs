@@ -326,3 +326,25 @@ async fn a_message_takes_three_round_trips_alone_and_with_a_hundred_others() {
         assert_eq!((signs, store.round_trips() - before - signs), (0, 3));
     }
 }
+
+#[tokio::test]
+async fn with_a_server_that_can_be_asked_a_step_waits_for_its_disk() {
+    if !redis_servers::valkey() {
+        eprintln!("skipped: valkey-server is not installed, and this Redis may not know WAITAOF");
+        return;
+    }
+    let server = Server::start_valkey(&[]).await;
+    let store = RedisStore::new(RedisOptions { waits_for_disk: true, ..options(&server.url()) });
+    settle_messages(&store, [1]).await;
+    let asked = server.command(&["INFO", "commandstats"]).await;
+    assert!(asked.text().contains("cmdstat_waitaof"), "{}", asked.text());
+
+    // A server that leaves the disk to the kernel confirms nothing in time.
+    server.command(&["CONFIG", "SET", "appendfsync", "no"]).await;
+    let unconfirmed = store.settle(vec![message(2)]).await;
+    assert!(matches!(&unconfirmed, Err(StoreError::Away(why)) if why.contains("disk")), "{unconfirmed:?}");
+
+    server.command(&["CONFIG", "SET", "appendfsync", "always"]).await;
+    assert_eq!(settle(&store, vec![message(2)]).await, vec![Settled::Repeated]);
+    assert_eq!(numbers(&lease_all(&store, start()).await), vec![1, 2]);
+}
