@@ -44,6 +44,13 @@ const LANES_IN_ALL: usize = 64;
 /// meanwhile; after a crash it is the wait until the next try.
 const LEASE: SignedDuration = SignedDuration::from_secs(90);
 
+/// Of several gateways one sends for a channel at a time, so that its pace is the provider's. One that is gone is followed by
+/// another after this.
+const HELD: SignedDuration = SignedDuration::from_secs(10);
+/// It is renewed, or asked for again, after these.
+const RENEWED: Duration = Duration::from_secs(4);
+const ASKED_AGAIN: Duration = Duration::from_secs(1);
+
 /// Longest pause between two looks into the store.
 const LOOK: Duration = Duration::from_secs(1);
 
@@ -62,6 +69,8 @@ pub struct Parts {
     pub vault: Arc<Vault>,
     pub http: Http,
     pub metrics: Arc<Metrics>,
+    /// This gateway's name: under it the sending of a channel is held.
+    pub owner: String,
     /// The channels as they are now.
     pub channels: watch::Receiver<Arc<ChannelSet>>,
     /// Rung when answers were added.
@@ -74,6 +83,7 @@ pub struct Parts {
 pub struct Outbox {
     courier: Arc<Courier>,
     store: Arc<dyn Store>,
+    owner: String,
     channels: watch::Receiver<Arc<ChannelSet>>,
     wake: Arc<Notify>,
     stop: watch::Receiver<bool>,
@@ -95,6 +105,8 @@ impl std::fmt::Debug for Outbox {
 struct Desk {
     pace: Arc<Pace>,
     lanes: Arc<Semaphore>,
+    /// Whether this gateway sends for the channel, and until when that is taken as known.
+    turn: (bool, Instant),
 }
 
 /// What a round found.
@@ -111,6 +123,7 @@ impl Outbox {
         Self {
             courier: Arc::new(courier),
             store,
+            owner: parts.owner,
             channels: parts.channels,
             wake: parts.wake,
             stop: parts.stop,
@@ -169,6 +182,7 @@ impl Outbox {
         let desk = self.desks.entry(id.clone()).or_insert_with(|| Desk {
             pace: Arc::new(Pace::new(channel.send_per_second, Instant::now())),
             lanes: Arc::new(Semaphore::new(LANES)),
+            turn: (false, Instant::now()),
         });
         desk.pace.set_rate(channel.send_per_second);
         let busy = LANES - desk.lanes.available_permits();
@@ -179,6 +193,14 @@ impl Outbox {
         }
         let allowed = desk.pace.allowed(Instant::now()).min(room);
         if allowed > 0 {
+            if desk.turn.1 <= Instant::now() {
+                let name = format!("send:{id}");
+                let is_ours = self.store.hold(&name, &self.owner, HELD, clock::now()).await?;
+                desk.turn = (is_ours, Instant::now() + if is_ours { RENEWED } else { ASKED_AGAIN });
+            }
+            if !desk.turn.0 {
+                return Ok(());
+            }
             let due = self.store.outbox_due(id, allowed, LEASE, clock::now()).await?;
             let is_all = due.len() < allowed;
             for entry in due {
@@ -242,6 +264,12 @@ impl Outbox {
     }
 
     async fn finish(mut self) {
+        for (id, _) in self.desks.iter().filter(|(_, desk)| desk.turn.0) {
+            // Another gateway takes over at once; if that cannot be said, it does a little later.
+            let name = format!("send:{id}");
+            let release = self.store.hold(&name, &self.owner, SignedDuration::ZERO, clock::now());
+            let _ = tokio::time::timeout(ASKED_AGAIN, release).await;
+        }
         let rest = async {
             while let Some(done) = self.under_way.join_next().await {
                 report_panic(done);

@@ -18,7 +18,6 @@ use tokio::sync::{Notify, mpsc, watch};
 use crate::{
     agencies::Agencies,
     channel::ChannelSet,
-    clock,
     gateway::Gateway,
     journal::{Journal, Tail},
     locale::Locales,
@@ -79,7 +78,7 @@ impl Pipeline {
         let reader = reading::Reader { pipeline: self.clone(), left_behind: Arc::new(AtomicUsize::new(0)) };
         let reading = tokio::spawn(reader.run(tail, sender));
         let store = Arc::clone(&self.store);
-        let owner = clock::uuid7(clock::now()).to_string();
+        let owner = self.gateway.name.clone();
         let signs = Arc::new(signs::Signs::default());
         let signing = tokio::spawn({
             let (signs, pipeline) = (Arc::clone(&signs), self.clone());

@@ -215,6 +215,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         http: http.clone(),
         metrics: app.metrics.clone(),
         channels: app.channels.clone(),
+        owner: app.gateway.name.clone(),
         wake: app.outbox_bell.clone(),
         stop: stopped.clone(),
     };

@@ -67,7 +67,9 @@ impl Applier {
         while !pending.is_empty() {
             match self.round(&mut pending).await {
                 Ok(settled) => {
-                    self.pipeline.metrics.store_up.set(1);
+                    if self.pipeline.metrics.store_up.set(1) == 0 {
+                        tracing::info!("the store is back");
+                    }
                     (wait, turn) = (FIRST_WAIT, if settled.iter().any(Answered::is_over) { FIRST_TURN } else { turn });
                     let is_early = settled.iter().any(|answered| answered.settled == Settled::NotYet);
                     let over = pending.iter().zip(&settled).filter(|(_, answered)| answered.is_over());

@@ -11,9 +11,17 @@ use crate::{
 
 const TEXT: &str = "Lampu jalan di depan pasar padam sudah dua minggu.";
 
+async fn named(name: &str, server: &Server) -> World {
+    let mut world = World::prepare().await;
+    world.store = server.url();
+    world.write("config/loket.toml", &format!("[gateway]\nname = \"{name}\"\n"));
+    world.add_twilio("sms");
+    world.serve().await
+}
+
 /// Two gateways that know of each other.
 async fn two(server: &Server) -> [World; 2] {
-    let worlds = [World::on(&server.url()).await, World::on(&server.url()).await];
+    let worlds = [named("one", server).await, named("two", server).await];
     until("the gateways know of each other", async || {
         let signs = server.command(&["HVALS", "loket:gateways"]).await;
         let know = signs.items().iter().filter(|sign| !sign.text().starts_with("0:")).count();
@@ -125,4 +133,29 @@ async fn a_gateway_takes_a_backlog_on_after_another_that_is_away_for_good() {
     assert_eq!((status, list["deliveries"].as_array().map(Vec::len)), (200, Some(1)));
     one.finish().await;
     two.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_gateway_at_a_time_sends_for_a_channel() {
+    let server = Server::start(&[]).await;
+    let worlds = two(&server).await;
+
+    for number in 0..10 {
+        let (sid, from) = (format!("SM{number}"), format!("+62811{number:08}"));
+        assert_eq!(worlds[number % 2].sms(&sid, &from, TEXT).await, 200);
+    }
+    let counts = async || worlds.each_ref().map(|world| world.provider.sent().len());
+    let sent =
+        until("ten answers", async || Some(counts().await).filter(|sent| sent.iter().sum::<usize>() == 10)).await;
+    assert!(sent.contains(&0), "both sent: {sent:?}");
+
+    // The one that sends stops, and the other goes on.
+    let [mut first, mut second] = worlds;
+    if sent[0] == 0 {
+        std::mem::swap(&mut first, &mut second);
+    }
+    first.stop().await;
+    assert_eq!(second.sms("SMlast", "+6281100000099", TEXT).await, 200);
+    second.wait_for_sent(1).await;
+    second.finish().await;
 }

@@ -105,6 +105,7 @@ impl Running {
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
         let parts = Parts {
+            owner: "loket".to_owned(),
             vault,
             http: Http::for_tests(Duration::from_secs(5)),
             metrics: Arc::default(),

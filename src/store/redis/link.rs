@@ -148,10 +148,6 @@ impl std::fmt::Debug for Link {
     }
 }
 
-fn away(error: &RedisError) -> StoreError {
-    StoreError::Away(error.to_string())
-}
-
 impl Link {
     pub fn new(access: Access) -> Self {
         Self {
@@ -228,7 +224,7 @@ impl Link {
                 if !is_about_the_moment(&error) {
                     self.drop_wire(generation).await;
                 }
-                Err(away(&error))
+                Err(StoreError::Away(format!("{}: {error}", self.access.deployment)))
             }
         }
     }
