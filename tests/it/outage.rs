@@ -175,6 +175,7 @@ async fn a_failover_is_followed() {
     // Without its replica the new master confirms nothing: receipts wait until the old one follows it.
     until("another master", async || (sentinel.master().await != old).then_some(())).await;
     sentinel.nodes[old].restart().await;
+    sentinel.wait_in_step().await;
 
     well_again(&world, 15).await;
     world.finish().await;
