@@ -64,6 +64,7 @@ use crate::{complaint::TrackingId, message::DeliveryStatus, receipt::ChannelId};
 mod answer;
 mod checks;
 pub mod deployment;
+mod due;
 mod lanes;
 mod layout;
 pub mod link;
