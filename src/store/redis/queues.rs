@@ -311,3 +311,35 @@ fn dead_letter(item: Value) -> Result<DeadLetter, StoreError> {
         event: structured(fields)?,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn fields_of(pairs: &[(Vec<u8>, Vec<u8>)]) -> Value {
+        Value::Array(pairs.iter().flat_map(|(name, value)| [name, value]).cloned().map(Value::BulkString).collect())
+    }
+
+    proptest! {
+        /// Another program may have written into the stream.
+        #[test]
+        fn any_entry_is_shown_as_json(pairs: Vec<(Vec<u8>, Vec<u8>)>, data: Vec<u8>, text: String) {
+            let mut pairs = pairs;
+            pairs.push((b"ce_id".to_vec(), text.clone().into_bytes()));
+            pairs.push((b"data".to_vec(), data));
+            let shown = structured(&fields_of(&pairs)).expect("an entry");
+            let shown: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+            prop_assert!(shown["id"].is_string());
+        }
+    }
+
+    #[test]
+    fn an_entry_is_shown_in_structured_mode() {
+        let pairs = [("ce_id", "1"), ("priority", "5"), ("data", r#"{"a": 1}"#)];
+        let pairs: Vec<_> =
+            pairs.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec())).collect();
+        assert_eq!(structured(&fields_of(&pairs)).expect("an entry"), r#"{"id":"1","data":{"a": 1}}"#);
+    }
+}

@@ -331,7 +331,7 @@ fn step_one(
         .arg(from)
         .arg(&expected.to_be_bytes())
         .arg(state_bytes)
-        .arg("")
+        .arg(before.as_ref().map_or(&[][..], |before| &before[..]))
         .arg(deadline)
         .arg(&sender.0)
         .arg(field(transition))
@@ -341,8 +341,7 @@ fn step_one(
         .arg(claim_value(*receipt, *claims_until))
         .arg(written_life)
         .arg(place)
-        .arg(mode)
-        .arg(before.as_ref().map_or(&[][..], |before| &before[..]));
+        .arg(mode);
     for claim in claims {
         command.arg(&claim.0);
     }
