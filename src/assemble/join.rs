@@ -23,6 +23,7 @@ pub fn one(mut message: Normalised) -> Assembled {
 /// What waited, and the fragment that completed it, if one did.
 pub fn all(waiting: Waiting, last: Option<Normalised>, sender: SenderKey, channel: &ChannelFacts) -> Assembled {
     let claim_keys = last.as_ref().map(|last| last.claim_keys.clone()).unwrap_or_default();
+    let redraw = last.as_ref().map_or(0, |last| last.redraw);
     let mut members: Vec<Normalised> = waiting
         .fragments
         .into_iter()
@@ -44,6 +45,8 @@ pub fn all(waiting: Waiting, last: Option<Normalised>, sender: SenderKey, channe
     }
     assembled.received_at = received_at.unwrap_or(assembled.received_at);
     assembled.claim_keys = claim_keys;
+    // Whoever finds the tracking id taken tells the message that is at hand.
+    assembled.message.redraw = redraw;
     assembled.message.message.group = None;
     assembled.message.set_text(text);
     assembled

@@ -238,3 +238,15 @@ fn words_of_an_emergency_are_found_across_parts() {
     let assembled = whole(take(&mut sender, part(2, 1, "karan di pasar", 2, 2)));
     assert_eq!(assembled.message.flags, [Flag::EmergencySuspected]);
 }
+
+#[test]
+fn a_joined_message_is_drawn_again_as_often_as_the_fragment_that_completed_it() {
+    let mut sender = Sender::default();
+    assert!(matches!(assemble(part(1, 0, "Lampu ", 1, 2), &mut sender, &channel(), at(0)), Assembly::Waits { .. }));
+    let mut last = part(2, 1, "padam.", 2, 2);
+    last.redraw = 3;
+
+    let Assembly::Whole(whole) = assemble(last, &mut stored(&sender), &channel(), at(1)) else { panic!("whole") };
+
+    assert_eq!((whole.message.redraw, whole.message.origin.draw), (3, [1; 16]));
+}

@@ -101,7 +101,7 @@ impl Applier {
         self.signs.raise(read_through);
         self.signs.found(is_shared);
         let rung = self.side_by_side(batch.messages, stop).await?;
-        // Those that were given up on, too.
+        // Each has left when it was done with; a place that stays would hold up its sender for ever, so all leave again.
         self.until_it_works(stop, || self.pipeline.store.leave(&turns)).await?;
         for (ticket, channel, reports) in batch.reports {
             self.reports(ticket, &channel, reports, stop).await?;

@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     clock,
+    normalise::Normalised,
     sender::Sender,
     store::{Begun, SenderKey, Settled, StoreError, Versioned},
     telemetry::Outcome,
@@ -89,8 +90,7 @@ impl Applier {
                 Err(Interrupted::Panicked { place }) => {
                     let one = pending.remove(place);
                     let reason = "a stage failed inside the gateway; please report this".to_owned();
-                    self.quarantine(&[(one.ticket, reason)], stop).await?;
-                    self.pipeline.metrics.book(one.channel.facts.id.as_str(), Outcome::quarantined, 1);
+                    self.give_up(&one, reason, stop).await?;
                 }
                 Err(Interrupted::Store(error)) if error.is_transient() => {
                     self.store_is_away(&error);
@@ -174,7 +174,7 @@ impl Applier {
                 let message = &mut pending[place].message;
                 memories.entry(message.sender).or_insert_with(|| memory(&sender));
                 if settled == Some(Settled::TrackingIdTaken) && message.redraw < u8::MAX {
-                    message.redraw += 1;
+                    redraw(message);
                     again.push(place);
                 } else {
                     over[place] = settled;
@@ -207,7 +207,7 @@ impl Applier {
         for (place, begun) in places.into_iter().zip(self.pipeline.store.begin(&openings).await?) {
             let Some(settled) = begun.settled else { continue };
             if settled == Settled::TrackingIdTaken {
-                pending[place].message.redraw += 1;
+                redraw(&mut pending[place].message);
             }
             over[place] = Some(if settled == Settled::TrackingIdTaken { Settled::Conflict } else { settled });
             steps.retain(|(other, _)| *other != place);
@@ -238,7 +238,7 @@ impl Applier {
                     continue;
                 }
                 Settled::TrackingIdTaken => {
-                    pending.message.redraw += 1;
+                    redraw(&mut pending.message);
                     left.push(pending);
                     continue;
                 }
@@ -267,11 +267,23 @@ impl Applier {
             return Ok(Vec::new());
         }
         for one in pending {
-            self.quarantine(&[(one.ticket, error.to_string())], stop).await?;
-            self.pipeline.metrics.book(one.channel.facts.id.as_str(), Outcome::quarantined, 1);
+            self.give_up(&one, error.to_string(), stop).await?;
         }
         Ok(Vec::new())
     }
+
+    /// Quarantines a message. Nobody waits for it any more.
+    async fn give_up(&self, one: &Pending, reason: String, stop: &mut watch::Receiver<bool>) -> Result<(), Stopped> {
+        self.quarantine(&[(one.ticket, reason)], stop).await?;
+        self.pipeline.metrics.book(one.channel.facts.id.as_str(), Outcome::quarantined, 1);
+        let turn = [Pipeline::turn(&one.message)];
+        self.until_it_works(stop, || self.pipeline.store.leave(&turn)).await
+    }
+}
+
+/// Its tracking id is taken: it gets another.
+fn redraw(message: &mut Normalised) {
+    message.redraw = message.redraw.saturating_add(1);
 }
 
 fn memory(found: &Versioned) -> Memory {
