@@ -1,6 +1,6 @@
 //! What machines ask: is the process alive, is it ready, what has it counted?
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
@@ -16,6 +16,9 @@ use crate::{
     clock,
     diagnostic::Diagnostic,
 };
+
+/// For the depths of the queues in the metrics.
+const STORE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// 200 while the process lives, whatever the store does.
 pub async fn healthz() -> &'static str {
@@ -114,7 +117,8 @@ pub async fn metrics(State(app): State<Arc<App>>) -> Response {
     app.metrics.journal_backlog.set(stats.backlog as i64);
     app.metrics.journal_bytes.set(stats.bytes as i64);
     app.metrics.quarantined.set(stats.quarantined as i64);
-    if let Ok(queues) = app.store.queues(clock::now()).await {
+    // While the store does not answer, everything else is told all the more.
+    if let Ok(Ok(queues)) = tokio::time::timeout(STORE_PATIENCE, app.store.queues(clock::now())).await {
         for queue in queues {
             app.metrics.queue(&queue.name, queue.depth, queue.dead);
         }

@@ -142,6 +142,9 @@ async fn a_slow_redis_holds_up_no_reply() {
     let begin = std::time::Instant::now();
     send(&world, 0, 10).await;
     assert!(begin.elapsed() < Duration::from_secs(5), "replies waited for the store: {:?}", begin.elapsed());
+    let begin = std::time::Instant::now();
+    assert!(world.metrics().await.contains("loket_journal_backlog"));
+    assert!(begin.elapsed() < Duration::from_secs(5), "the metrics waited for the store: {:?}", begin.elapsed());
     server.resume();
 
     well_again(&world, 10).await;
