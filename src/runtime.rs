@@ -3,7 +3,6 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use jiff::Timestamp;
 use ring::hmac;
 use secrecy::ExposeSecret as _;
 use tokio::{
@@ -25,12 +24,12 @@ use crate::{
     diagnostic::Diagnostic,
     gateway::Gateway,
     http::Http,
-    journal::{Journal, JournalError, JournalOptions, Tail},
+    journal::{Journal, JournalOptions, Tail},
     locale::Locales,
     message::Message,
     normalise::normalise,
     outbox::{self, Outbox},
-    pipeline::{CHANNEL_CLOSED, Pipeline, Rules},
+    pipeline::{Pipeline, Rules},
     receipt::Origin,
     route::Routing,
     server::{self, App},
@@ -39,16 +38,10 @@ use crate::{
     vault::Vault,
 };
 
+mod housekeeping;
 mod keys;
 mod store;
 
-/// How often the journal is swept for receipts past their retention.
-const SWEEP: Duration = Duration::from_mins(10);
-
-/// How often receipts of channels that were closed are looked at, besides each change of the channels.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// How often the store is tended.
-const TEND: Duration = Duration::from_secs(10);
 /// Between two tries to ask a store that is away.
 const AGAIN: Duration = Duration::from_millis(500);
 /// Bodies that are being read, all together: 128 MiB.
@@ -230,9 +223,9 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         others: vec![
             watching,
             tokio::spawn(keys::fetch(http, app.channels.clone(), stopped.clone())),
-            tokio::spawn(sweep(app.journal.clone(), stopped.clone())),
-            tokio::spawn(tend(app.clone(), stopped.clone())),
-            tokio::spawn(reopened(app.clone(), stopped)),
+            tokio::spawn(housekeeping::sweep(app.journal.clone(), stopped.clone())),
+            tokio::spawn(housekeeping::tend(app.clone(), stopped.clone())),
+            tokio::spawn(housekeeping::reopened(app.clone(), stopped)),
         ],
         app,
     })
@@ -334,67 +327,6 @@ fn gateway(resolved: &Resolved) -> Gateway {
         raw_retention: resolved.config.retention.raw,
         claim_window: resolved.config.retention.claims,
     }
-}
-
-/// The store's housekeeping.
-async fn tend(app: Arc<App>, mut stop: watch::Receiver<bool>) {
-    let keep = app.resolved.config.retention.queue.signed();
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(TEND) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-        let now = clock::now();
-        let keep_from = now.checked_sub(keep).unwrap_or(Timestamp::MIN);
-        if let Err(error) = app.store.tend(now, keep_from).await {
-            tracing::debug!(%error, "the store's housekeeping waits");
-        }
-    }
-}
-
-async fn sweep(journal: Journal, mut stop: watch::Receiver<bool>) {
-    loop {
-        tokio::select! {
-            () = tokio::time::sleep(SWEEP) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-        let journal = journal.clone();
-        let swept = tokio::task::spawn_blocking(move || journal.expire(clock::now())).await;
-        match swept {
-            Ok(Ok(segments)) if segments > 0 => {
-                tracing::info!(files = segments, "raw receipts past their retention are deleted");
-            }
-            Ok(Err(error)) => tracing::warn!(%error, "old receipts cannot be deleted"),
-            _ => {}
-        }
-    }
-}
-
-/// Receipts that waited because their channel was closed come back when it opens.
-async fn reopened(app: Arc<App>, mut stop: watch::Receiver<bool>) {
-    let mut channels = app.channels.clone();
-    loop {
-        let set = channels.borrow_and_update().clone();
-        if app.journal.stats().quarantined > 0
-            && let Err(error) = bring_back(&app.journal, &set).await
-        {
-            tracing::warn!(%error, "receipts of channels that were closed cannot be brought back yet");
-        }
-        tokio::select! {
-            changed = channels.changed() => if changed.is_err() { return },
-            // A receipt may reach the quarantine after its channel has opened, or a replay may fail.
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-            _ = stop.wait_for(|stop| *stop) => return,
-        }
-    }
-}
-
-async fn bring_back(journal: &Journal, set: &ChannelSet) -> Result<(), JournalError> {
-    let waiting = journal.quarantined().await?.into_iter().filter(|entry| entry.reason == CHANNEL_CLOSED);
-    for entry in waiting.filter(|entry| set.open(entry.channel.as_str()).is_some()) {
-        journal.replay(entry.receipt).await?;
-    }
-    Ok(())
 }
 
 impl Running {
