@@ -58,15 +58,18 @@ pub struct ChannelId(String);
 #[error("a channel id is 1 to 63 of a-z, 0-9 and `-`, and does not begin with `-`")]
 pub struct BadChannelId;
 
+/// Is it `[a-z0-9][a-z0-9-]{0,62}`? So are channels and queues named.
+pub fn is_slug(text: &str) -> bool {
+    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let mut bytes = text.bytes();
+    text.len() <= 63 && bytes.next().is_some_and(good) && bytes.all(|byte| good(byte) || byte == b'-')
+}
+
 impl ChannelId {
     /// Checks the alphabet and the length.
     pub fn new(text: impl Into<String>) -> Result<Self, BadChannelId> {
         let text = text.into();
-        let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let mut bytes = text.bytes();
-        let first = bytes.next().is_some_and(good);
-        let rest = bytes.all(|byte| good(byte) || byte == b'-');
-        if first && rest && text.len() <= 63 { Ok(Self(text)) } else { Err(BadChannelId) }
+        if is_slug(&text) { Ok(Self(text)) } else { Err(BadChannelId) }
     }
 
     /// The id as it stands in URLs and events.

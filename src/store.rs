@@ -25,6 +25,7 @@ use crate::{
 pub mod answers;
 pub mod embedded;
 pub mod redis;
+mod rules;
 
 /// SHA-256 of channel and conversation key, cut to 16 bytes: no address stands in a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -100,8 +101,8 @@ pub struct Transition {
     /// Who does it: a claim that the same receipt holds is no duplicate but a repetition of ours. Its id tells when it
     /// arrived, and claims of others that were over by then count as absent.
     pub receipt: ReceiptId,
-    /// The tracking id that was reserved for its message, whether it became a complaint or not.
-    pub reserved: Option<TrackingId>,
+    /// What was reserved for its message, whether it became a complaint or not.
+    pub reserved: Option<(TrackingId, Uuid)>,
     /// The claims of all parts; none for what no message caused (a timer).
     pub claims: Vec<ClaimKey>,
     /// The nonce of the receipt, claimed with the hash of the body it came with.

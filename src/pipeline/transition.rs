@@ -99,7 +99,7 @@ impl Pipeline {
         let claims_until = now + message.claim_window.unwrap_or(self.gateway.claim_window).signed();
         let (receipt, sender) = (message.origin.id, message.sender);
         let turn = Self::turn(&message);
-        let (reserved, _) = draw(&message);
+        let reserved = draw(&message);
         let nonce = nonce_claim(&message);
         let claims = message.claim_keys.clone();
         let nothing = |outcome| Step { transition: empty(receipt, sender, claims_until), outcome };

@@ -43,11 +43,6 @@ pub struct EmbeddedStore {
     turn: tokio::sync::Mutex<()>,
 }
 
-/// A time after `now`, as far as the calendar goes.
-fn later(now: Timestamp, span: SignedDuration) -> Timestamp {
-    now.checked_add(span).unwrap_or(if span.is_negative() { Timestamp::MIN } else { Timestamp::MAX })
-}
-
 impl EmbeddedStore {
     /// Opens the store at `path` (`data/store`), or makes it. Fails when another process holds it.
     pub async fn open(path: &Path, limits: StoreLimits) -> Result<Self, StoreError> {

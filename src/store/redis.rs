@@ -8,7 +8,8 @@
 //! claims the message and writes the sender's memory, if its version is the one that was read, in the slot of the sender;
 //! in the same script it writes down step 2. Step 2 appends events to their queues, answers to their channels, the vault
 //! entry and the record, each in its own slot, each unless it is there. A claim is *leased* as long as its step 2 stands
-//! written down, and *done* when it is struck out. Pipelined, that is three round trips for a message or for a hundred.
+//! written down, and *done* when it is struck out. Pipelined, that is three round trips for a message or for a
+//! hundred; one more in a cluster, where answers wait until everything else has come to its node.
 //!
 //! With replicas a write counts when one has confirmed it (`WAIT`); a repeated step writes what it finds again, so that the
 //! confirmation covers it whichever connection wrote it first.
@@ -62,8 +63,10 @@ use super::{
 use crate::{complaint::TrackingId, message::DeliveryStatus, receipt::ChannelId};
 
 mod answer;
+mod begin;
 mod checks;
 pub mod deployment;
+mod done;
 mod due;
 mod lanes;
 mod layout;
@@ -75,9 +78,9 @@ mod script;
 mod settle;
 mod tend;
 
+use done::Done;
 use lanes::{GatewayId, Lanes};
 use link::{Access, Confirm, Link};
-use settle::Done;
 
 /// For `/readyz`: whoever asks has no patience.
 const PING: Duration = Duration::from_secs(1);

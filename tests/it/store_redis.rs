@@ -5,7 +5,7 @@ use std::time::Duration;
 use loket::{
     complaint::EventKind,
     store::{
-        QueuedEvent, Settled, Store, StoreError, Transition, Turn,
+        Opening, QueuedEvent, Settled, Store, StoreError, Transition, Turn, VaultEntry,
         redis::{RedisOptions, RedisStore, deployment::Credentials, link::Access},
     },
 };
@@ -13,8 +13,8 @@ use loket::{
 use crate::{
     redis_servers::{self, Cluster, Reply, Sentinel, Server},
     store_contract::{
-        LIMITS, Opened, contract, contract_in_turn, days, event, ids, lease_all, message, numbers, receipt, record,
-        seconds, sender, settle, settle_messages, start,
+        LIMITS, Opened, answer, channel, complaint_id, contract, contract_in_turn, days, event, ids, lease_all,
+        message, numbers, receipt, record, seconds, sender, settle, settle_messages, start,
     },
 };
 
@@ -347,4 +347,76 @@ async fn with_a_server_that_can_be_asked_a_step_waits_for_its_disk() {
     server.command(&["CONFIG", "SET", "appendfsync", "always"]).await;
     assert_eq!(settle(&store, vec![message(2)]).await, vec![Settled::Repeated]);
     assert_eq!(numbers(&lease_all(&store, start()).await), vec![1, 2]);
+}
+
+/// What a message of complaint `number` asks that wants the tracking id of complaint 1.
+fn wants_the_first_id(number: u64) -> Opening {
+    let draw = Some((record(1).tracking_id, complaint_id(number)));
+    Opening { receipt: receipt(number, start()), sender: sender(number), nonce: None, draw }
+}
+
+/// A message that reserved an id and became no complaint.
+fn no_complaint(number: u64) -> Transition {
+    let reserved = Some((record(number).tracking_id, complaint_id(number)));
+    Transition { reserved, events: Vec::new(), ..message(number) }
+}
+
+#[tokio::test]
+async fn a_tracking_id_that_named_nothing_is_given_back_though_the_server_was_away() {
+    let mut server = Server::start(&[]).await;
+    let store = store(&server.url());
+    assert_eq!(store.begin(&[wants_the_first_id(1)]).await.expect("begun")[0].settled, None);
+    store.settle(vec![no_complaint(1)]).await.expect("settled");
+    // Whatever would give it back fails.
+    server.kill();
+    store.begin(&[wants_the_first_id(2)]).await.expect_err("the server is away");
+    server.restart().await;
+
+    let begun = crate::harness::until("the server is there", async || store.begin(&[wants_the_first_id(2)]).await.ok());
+
+    assert_eq!(begun.await[0].settled, None);
+}
+
+#[tokio::test]
+async fn a_tracking_id_that_names_another_by_now_is_not_taken_from_it() {
+    let server = Server::start(&[]).await;
+    let store = store(&server.url());
+    store.begin(&[wants_the_first_id(1)]).await.expect("begun");
+    store.settle(vec![no_complaint(1)]).await.expect("settled");
+    // It was given back, and somebody else has it, when it is given back again.
+    let hash = server.command(&["KEYS", "loket:tracking:*"]).await.items()[0].text().to_owned();
+    server.command(&["HSET", &hash, record(1).tracking_id.as_str(), "sixteen bytes ok"]).await;
+
+    let begun = store.begin(&[wants_the_first_id(2)]).await.expect("begun");
+
+    assert_eq!(begun[0].settled, Some(Settled::TrackingIdTaken));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_cluster_an_answer_waits_for_its_event_and_its_address() {
+    let cluster = Cluster::start().await;
+    let store = store(&cluster.url());
+    let vault = |number| Transition {
+        vault: Some(VaultEntry { reporter_ref: "rp_1".to_owned(), sealed: b"sealed".to_vec() }),
+        outbox: vec![answer(&format!("ack:{number}"), start())],
+        ..message(number)
+    };
+    settle(&store, vec![vault(1)]).await;
+    // The hash of addresses cannot be written to; the nodes of everything else are well.
+    let (mut home, mut hash) = (0, String::new());
+    for (place, node) in cluster.nodes.iter().enumerate() {
+        if let Some(key) = node.command(&["KEYS", "loket:vault:*"]).await.items().first() {
+            (home, hash) = (place, key.text().to_owned());
+        }
+    }
+    cluster.nodes[home].command(&["SET", &hash, "no hash"]).await;
+    let due = async || store.outbox_due(&channel(), 9, seconds(60), start()).await.expect("read").len();
+    assert_eq!(due().await, 1);
+
+    store.settle(vec![vault(2)]).await.expect_err("the address is not there");
+    assert_eq!(due().await, 0, "an answer without an address would be given up");
+    cluster.nodes[home].command(&["DEL", &hash]).await;
+
+    assert_eq!(settle(&store, vec![vault(2)]).await, vec![Settled::Repeated]);
+    assert_eq!(due().await, 1);
 }

@@ -5,7 +5,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::{
     engine::{Changes, Engine, Failure, Space},
     expiry::{put_expiring, unexpired},
-    later,
     layout::{self, Reader, Value, next_instant},
     memory::Memory,
 };
@@ -15,13 +14,10 @@ use crate::{
     store::{
         OutboxEntry, SendOutcome,
         answers::{self, join_report, join_reports},
+        rules::{self, ANSWERS_KEPT, REPORTS_PARKED, later},
     },
 };
 
-/// Answers that were sent, or given up on, are kept so long: a delivery report comes within it or never.
-const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// A report that comes before its answer was noted as sent waits so long.
-const PARKED: SignedDuration = SignedDuration::from_mins(10);
 /// The most that is handed out at once.
 const MOST_AT_ONCE: usize = 1000;
 
@@ -92,15 +88,6 @@ fn wait_until(memory: &mut Memory, changes: &mut Changes<'_>, entry: &OutboxEntr
     }
 }
 
-/// An id that can stand in a key.
-pub(super) fn check_id(id: &str) -> Result<(), Failure> {
-    if (1..=layout::LONGEST_NAME).contains(&id.len()) {
-        Ok(())
-    } else {
-        Err(Failure::Misuse(format!("the id of an answer has {} bytes; use 1 to {}", id.len(), layout::LONGEST_NAME)))
-    }
-}
-
 /// Adds an answer; false when its id is known.
 pub(super) fn put_new(memory: &mut Memory, changes: &mut Changes<'_>, entry: &OutboxEntry) -> Result<bool, Failure> {
     if changes.get(Space::State, &layout::named(b'o', &entry.id))?.is_some() {
@@ -112,7 +99,7 @@ pub(super) fn put_new(memory: &mut Memory, changes: &mut Changes<'_>, entry: &Ou
 }
 
 pub(super) fn add(engine: &Engine, entry: &OutboxEntry) -> Result<bool, Failure> {
-    check_id(&entry.id)?;
+    rules::check_answer_id(&entry.id).map_err(Failure::Misuse)?;
     engine.write(|memory, changes| put_new(memory, changes, entry))
 }
 
@@ -199,7 +186,7 @@ pub(super) fn tried(engine: &Engine, id: &str, outcome: &SendOutcome, now: Times
             SendOutcome::Dead { .. } => (Stage::Dead, now),
         };
         move_in_indexes(memory, changes, before, &stored);
-        let until = if stored.stage == Stage::Waiting { Timestamp::MAX } else { later(now, KEPT) };
+        let until = if stored.stage == Stage::Waiting { Timestamp::MAX } else { later(now, ANSWERS_KEPT) };
         stored.put(changes, until)
     })
 }
@@ -231,7 +218,7 @@ fn note_external_id(
     now: Timestamp,
 ) -> Result<(), Failure> {
     let channel = entry.channel.as_str();
-    put_expiring(changes, layout::foreign(b'x', channel, external_id), later(now, KEPT), entry.id.as_bytes());
+    put_expiring(changes, layout::foreign(b'x', channel, external_id), later(now, ANSWERS_KEPT), entry.id.as_bytes());
     let parked = layout::foreign(b'p', channel, external_id);
     if let Some(value) = changes.get(Space::State, &parked)? {
         if let Some(reader) = unexpired(&value, now)? {
@@ -257,7 +244,7 @@ pub(super) fn report(
             && let Some(mut stored) = Stored::load(changes, reader.text()?)?
         {
             join_report(&mut stored.entry, report.status, report.error);
-            let until = if stored.stage == Stage::Waiting { Timestamp::MAX } else { later(now, KEPT) };
+            let until = if stored.stage == Stage::Waiting { Timestamp::MAX } else { later(now, ANSWERS_KEPT) };
             stored.put(changes, until)?;
             return Ok(true);
         }
@@ -270,7 +257,7 @@ pub(super) fn report(
         };
         let text = serde_json::to_vec(&report)
             .map_err(|error| Failure::Corrupt(format!("a report cannot be written: {error}")))?;
-        put_expiring(changes, parked, later(now, PARKED), &text);
+        put_expiring(changes, parked, later(now, REPORTS_PARKED), &text);
         Ok(false)
     })
 }

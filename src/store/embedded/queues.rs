@@ -4,11 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{
     engine::{Changes, Engine, Failure, Space},
-    later,
     layout::{self, Dead, Entry, FIRST_EVENT, LEASED_BEFORE, Value},
     memory::{Memory, Out, Queue},
 };
-use crate::store::{DeadLetter, Delivery, QueueStats};
+use crate::store::{DeadLetter, Delivery, QueueStats, rules::later};
 
 /// The most that is handed out at once: bodies are held in memory meanwhile.
 const MOST_AT_ONCE: usize = 1000;
@@ -23,19 +22,6 @@ fn delivery_id(number: u64) -> String {
 fn number_of(delivery_id: &str) -> Option<u64> {
     let digits = delivery_id.len() == 16 && delivery_id.bytes().all(|byte| byte.is_ascii_hexdigit());
     digits.then(|| u64::from_str_radix(delivery_id, 16).ok())?
-}
-
-/// Is it `[a-z0-9][a-z0-9-]{0,62}`? Only such a queue is made.
-pub(super) fn check_name(name: &str) -> Result<(), Failure> {
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let first = name.bytes().next().is_some_and(good);
-    if first && name.len() <= 63 && name.bytes().all(|byte| good(byte) || byte == b'-') {
-        Ok(())
-    } else {
-        Err(Failure::Misuse(
-            "a queue has no proper name: use 1 to 63 of a-z, 0-9 and `-`, not beginning with `-`".to_owned(),
-        ))
-    }
 }
 
 /// Appends an entry to a queue, which is made if it is new.

@@ -6,12 +6,11 @@ use uuid::Uuid;
 use super::{
     engine::{Changes, Engine, Failure, Space},
     expiry::{put_expiring, unexpired},
-    later,
     layout::{self, Reader, Value},
 };
 use crate::{
     complaint::TrackingId,
-    store::{ComplaintRecord, StatusChange},
+    store::{ComplaintRecord, StatusChange, rules::later},
 };
 
 /// Does the record's tracking id name another complaint?

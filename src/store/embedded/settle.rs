@@ -12,7 +12,7 @@ use super::{
 use crate::{
     complaint::EventKind,
     receipt::ReceiptId,
-    store::{ClaimKey, QueuedEvent, SenderKey, SenderState, Settled, Transition, Versioned},
+    store::{ClaimKey, QueuedEvent, SenderKey, SenderState, Settled, Transition, Versioned, rules},
 };
 
 /// A deadline that is none.
@@ -21,8 +21,7 @@ const NO_DEADLINE: [u8; 8] = [0xff; 8];
 /// Applies the transitions in order.
 pub(super) fn settle(engine: &Engine, transitions: Vec<Transition>) -> Result<Vec<Settled>, Failure> {
     for transition in &transitions {
-        transition.events.iter().try_for_each(|event| queues::check_name(&event.queue))?;
-        transition.outbox.iter().try_for_each(|entry| outbox::check_id(&entry.id))?;
+        rules::check(transition).map_err(Failure::Misuse)?;
     }
     engine.write(|memory, changes| {
         transitions.into_iter().map(|transition| settle_one(memory, changes, transition)).collect()

@@ -90,9 +90,9 @@ impl Due {
         self.at < millis(now) - ABANDONED.as_millis() as i64
     }
 
-    /// The commands of step 2: events first, so that no citizen hears of a complaint before it is queued.
+    /// The commands of step 2 that come first: events, record, address.
     pub fn commands(&self, longest: i64) -> Result<Vec<Command>, StoreError> {
-        let mut commands = Vec::with_capacity(self.events.len() + self.outbox.len() + 2);
+        let mut commands = Vec::with_capacity(self.events.len() + 2);
         for event in &self.events {
             commands.push(event.command(self.at, self.until, longest));
         }
@@ -114,10 +114,12 @@ impl Due {
             set.arg(&key).arg(&vault.reporter_ref).arg(&vault.sealed);
             commands.push(Command::new(&key, set));
         }
-        for entry in &self.outbox {
-            commands.push(outbox::adding(entry)?);
-        }
         Ok(commands)
+    }
+
+    /// Those that come behind: no citizen hears of a complaint before it is queued, and an answer needs its address.
+    pub fn answers(&self) -> Result<Vec<Command>, StoreError> {
+        self.outbox.iter().map(outbox::adding).collect()
     }
 
     pub fn complaint(&self) -> Option<(TrackingId, Uuid)> {

@@ -3,9 +3,10 @@
 //! Each gateway tells the others, under its id, how far it has read its journal: *everything that I replied to before this
 //! time stands in its lane*. A lane is what waits of one sender, in order of arrival. Step 1 of a message is done when
 //! every other gateway has come as far as its arrival and nothing of another gateway stands before it in its lane; until then
-//! it is `NotYet`. A place is left when step 2 is done. Whoever has read least is never held up by the others, so that somebody always goes on. A gateway that shows no
-//! sign of life is not waited for, and its places are taken away; it takes them again when it is back. A message that has
-//! waited for [`PATIENCE`] goes on out of turn: order is worth a wait, and not a standstill.
+//! it is `NotYet`. A place is left when step 2 is done. Whoever has read least is never held up by the others, so that
+//! somebody always goes on. A gateway that shows no sign of life is not waited for, and its places are taken away; it takes
+//! them again when it is back. A message that has waited for [`PATIENCE`] goes on out of turn: order is worth a wait, and not
+//! a standstill.
 //!
 //! With one gateway there is nobody to wait for and nothing of this is asked of the server but a sign of life.
 //!
@@ -92,10 +93,20 @@ struct Place {
     partition: u8,
     bytes: Vec<u8>,
     arrival: i64,
-    /// It stands on the server.
+    /// It was asked for, and stands on the server.
+    is_asked: bool,
     is_taken: bool,
     /// Rounds in which its message had to wait.
     waited: u32,
+}
+
+impl Place {
+    fn leaving(&self) -> Command {
+        let key = of_senders(self.partition, "lanes");
+        let mut remove = redis::cmd("ZREM");
+        remove.arg(&key).arg(&self.bytes);
+        Command::new(&key, remove)
+    }
 }
 
 /// The gateway's view of the lanes.
@@ -218,12 +229,9 @@ impl Lanes {
         }
     }
 
-    /// Places for messages, in the order given, and those that were taken from this gateway; nothing when no other gateway
-    /// is there.
-    pub fn take(&mut self, turns: &[Turn]) -> Vec<Command> {
-        if !self.is_shared() {
-            return Vec::new();
-        }
+    /// Messages get places, in the order given. They are taken on the server when another gateway is there, and be it only
+    /// while the messages are under way: until then no sign says that they stand.
+    pub fn note(&mut self, turns: &[Turn]) {
         for turn in turns {
             let key = (turn.receipt, turn.place);
             if self.places.contains_key(&key) {
@@ -235,10 +243,19 @@ impl Lanes {
             bytes.extend_from_slice(&self.order.to_be_bytes());
             bytes.extend_from_slice(&self.id);
             let partition = partition(turn.sender);
-            self.places.insert(key, Place { partition, bytes, arrival, is_taken: false, waited: 0 });
+            self.places.insert(key, Place { partition, bytes, arrival, is_asked: false, is_taken: false, waited: 0 });
+        }
+    }
+
+    /// Takes the places that do not stand yet, and those that were taken from this gateway; nothing when no other gateway
+    /// is there.
+    pub fn take(&mut self) -> Vec<Command> {
+        if !self.is_shared() {
+            return Vec::new();
         }
         let mut of_partition: HashMap<u8, Vec<&[u8]>> = HashMap::new();
-        for place in self.places.values().filter(|place| !place.is_taken) {
+        for place in self.places.values_mut().filter(|place| !place.is_taken) {
+            place.is_asked = true;
             of_partition.entry(place.partition).or_default().push(&place.bytes);
         }
         let taking = |(partition, places): (u8, Vec<&[u8]>)| {
@@ -257,7 +274,7 @@ impl Lanes {
 
     /// The place of a transition's message. An error says that it has to wait in any case.
     pub fn place(&mut self, transition: &Transition) -> Result<Option<Lane>, NotYet> {
-        let Some(turn) = transition.turn else { return Ok(None) };
+        let Some(turn) = transition.turn.filter(|_| self.is_shared()) else { return Ok(None) };
         let Some(place) = self.places.get_mut(&(turn.receipt, turn.place)) else { return Ok(None) };
         let is_patient = place.waited < PATIENCE;
         let is_behind = |other: &Other| other.is_waited_for() && other.through < place.arrival;
@@ -278,11 +295,9 @@ impl Lanes {
     /// Takes away the places of messages, as far as they may still stand.
     pub fn leaving(&self, turns: &[Turn]) -> Vec<Command> {
         let leave = |turn: &Turn| {
-            let place = self.places.get(&(turn.receipt, turn.place))?;
-            let key = of_senders(place.partition, "lanes");
-            let mut remove = redis::cmd("ZREM");
-            remove.arg(&key).arg(&place.bytes);
-            Some(Command::new(&key, remove))
+            // One that was asked for and not confirmed may stand, too.
+            let place = self.places.get(&(turn.receipt, turn.place)).filter(|place| place.is_asked)?;
+            Some(place.leaving())
         };
         turns.iter().filter_map(leave).collect()
     }
@@ -322,13 +337,8 @@ impl Lanes {
     pub fn departing(&self) -> Vec<Command> {
         let mut delete = redis::cmd("HDEL");
         delete.arg(GATEWAYS).arg(hex(self.id));
-        let turns = self.places.values().map(|place| {
-            let key = of_senders(place.partition, "lanes");
-            let mut remove = redis::cmd("ZREM");
-            remove.arg(&key).arg(&place.bytes);
-            Command::new(&key, remove)
-        });
-        turns.chain([Command::new(GATEWAYS, delete)]).collect()
+        let places = self.places.values().filter(|place| place.is_asked).map(Place::leaving);
+        places.chain([Command::new(GATEWAYS, delete)]).collect()
     }
 
     /// What was to be cleared is.

@@ -1,7 +1,7 @@
 //! Keys, slots and bytes of the Redis store. `../redis.rs` says what each key is for.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use ring::digest::{SHA256, digest};
 use uuid::Uuid;
 
@@ -33,14 +33,14 @@ pub fn time(millis: i64) -> Timestamp {
     Timestamp::from_millisecond(millis).unwrap_or(Timestamp::MAX)
 }
 
-/// A time after `now`, as far as the calendar goes.
-pub fn later(now: Timestamp, span: SignedDuration) -> Timestamp {
-    now.checked_add(span).unwrap_or(if span.is_negative() { Timestamp::MIN } else { Timestamp::MAX })
-}
-
 /// Milliseconds from one time to another, at least one: a key that lives for none would be an error of the server's.
 pub fn life(from: Timestamp, until: Timestamp) -> i64 {
     (millis(until) - millis(from)).max(1)
+}
+
+/// The 32 days that a time in milliseconds belongs to.
+pub fn epoch(millis: i64) -> i64 {
+    millis / EPOCH
 }
 
 /// When a receipt arrived, in milliseconds.
@@ -121,10 +121,10 @@ pub struct Buckets {
 /// `prefix` ends with a colon; `hash` spreads. What was written with a window of up to `longest` milliseconds is found.
 pub fn buckets(prefix: &str, count: u16, hash: [u8; 16], from: i64, until: Timestamp, longest: i64) -> Buckets {
     let bucket = u16::from_be_bytes([hash[0], hash[1]]) % count;
-    let written = millis(until).max(from) / EPOCH;
-    let first = (from / EPOCH).max(written - MOST_EPOCHS as i64 + 1);
+    let written = epoch(millis(until).max(from));
+    let first = epoch(from).max(written - MOST_EPOCHS as i64 + 1);
     let key = |epoch: i64| format!("{prefix}{epoch}:{bucket:x}");
-    let last = ((from + longest) / EPOCH).clamp(written, written + MOST_EPOCHS as i64);
+    let last = epoch(from + longest).clamp(written, written + MOST_EPOCHS as i64);
     let others = (first..=last).filter(|epoch| *epoch != written);
     let keys = others.chain([written]).map(key).collect();
     Buckets { keys, life: (written + 1) * EPOCH - from }
@@ -178,6 +178,7 @@ pub fn is_entry_id(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use jiff::SignedDuration;
     use proptest::prelude::*;
 
     use super::*;

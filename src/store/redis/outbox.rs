@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     RedisStore,
     answer::{document, list, number, odd, read, string, text, yes},
-    layout::{hashed, later, life, millis, of_channel, time},
+    layout::{hashed, life, millis, of_channel, time},
     link::{Command, Confirm},
     script::Script,
 };
@@ -18,20 +18,14 @@ use crate::{
     store::{
         OutboxEntry, SendOutcome, StoreError,
         answers::{self, join_reports},
+        rules::{self, ANSWERS_KEPT, REPORTS_PARKED, later},
     },
 };
 
-/// Answers that were sent, or given up on, are kept so long: a delivery report comes within it or never.
-const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
-/// A report that comes before its answer was noted as sent waits so long.
-const PARKED: SignedDuration = SignedDuration::from_mins(10);
 /// The most that is handed out at once.
 const MOST_AT_ONCE: usize = 1000;
 /// Another gateway may write the same answer at the same time; it does so once or twice.
 const MOST_TRIES: usize = 20;
-/// The longest id of an answer, in bytes.
-const LONGEST_ID: usize = 255;
-
 /// A report that waits for its answer.
 #[derive(Debug, Serialize, Deserialize)]
 struct Parked {
@@ -57,14 +51,6 @@ struct Move<'a> {
     parked: String,
 }
 
-/// An id that can stand in a key.
-pub fn check_id(id: &str) -> Result<(), StoreError> {
-    if (1..=LONGEST_ID).contains(&id.len()) {
-        return Ok(());
-    }
-    Err(StoreError::Broken(format!("the id of an answer has {} bytes; use 1 to {LONGEST_ID}", id.len())))
-}
-
 fn key(channel: &ChannelId, id: &str) -> String {
     of_channel(channel, &format!("answer:{id}"))
 }
@@ -85,7 +71,7 @@ fn foreign(channel: &ChannelId, external_id: &str) -> [String; 2] {
 
 impl RedisStore {
     pub(super) async fn add_answer(&self, entry: &OutboxEntry) -> Result<bool, StoreError> {
-        check_id(&entry.id)?;
+        rules::check_answer_id(&entry.id).map_err(StoreError::Broken)?;
         let name = ("loket:channels", entry.channel.to_string());
         if !self.known().contains(&name) {
             self.register_names(vec![name]).await?;
@@ -232,7 +218,7 @@ impl RedisStore {
         let external_id = to.as_ref().and_then(|to| to.external_id);
         let [named, parked] = foreign(channel, external_id.unwrap_or_default());
         let keys = [key.clone(), of_channel(channel, "waiting"), of_channel(channel, "dead"), named, parked];
-        let kept = life(now, later(now, KEPT));
+        let kept = life(now, later(now, ANSWERS_KEPT));
         let mut command = Script::OutboxPut.call(&keys);
         command.arg(id).arg(version).arg(document(entry)?);
         match &to {
@@ -284,7 +270,7 @@ impl RedisStore {
                 Some(known) => join_reports(known.report, report.clone()),
                 None => report.clone(),
             };
-            let until = later(now, PARKED);
+            let until = later(now, REPORTS_PARKED);
             let mut park = Script::OutboxPark.call(&[&named, &parked]);
             park.arg(&before).arg(document(&Parked { report: joined, until })?).arg(life(now, until));
             if yes(&self.api.run_one(&named, park, Confirm::Yes).await?, "a report")? {

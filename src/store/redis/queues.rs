@@ -7,13 +7,13 @@ use serde_json::value::RawValue;
 use super::{
     RedisStore,
     answer::{count, list, number, odd, string, text, texts},
-    layout::{is_entry_id, later, millis, of_queue},
+    layout::{self, is_entry_id, millis, of_queue},
     link::{Command, Confirm},
     script::Script,
 };
 use crate::{
     complaint::Event,
-    store::{DeadLetter, Delivery, QueueStats, StoreError},
+    store::{DeadLetter, Delivery, QueueStats, StoreError, rules::later},
 };
 
 /// The most that is handed out at once: bodies are held in memory meanwhile.
@@ -22,17 +22,6 @@ const MOST_AT_ONCE: usize = 1000;
 const REQUEUE_BATCH: usize = 200;
 /// A native consumer that leaves an entry pending for so long is gone.
 const NATIVE_GONE: SignedDuration = SignedDuration::from_mins(15);
-
-/// Is it `[a-z0-9][a-z0-9-]{0,62}`? Only such a queue is made.
-pub fn check_name(name: &str) -> Result<(), StoreError> {
-    let good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let first = name.bytes().next().is_some_and(good);
-    if first && name.len() <= 63 && name.bytes().all(|byte| good(byte) || byte == b'-') {
-        return Ok(());
-    }
-    let text = "a queue has no proper name: use 1 to 63 of a-z, 0-9 and `-`, not beginning with `-`";
-    Err(StoreError::Broken(text.to_owned()))
-}
 
 /// The fields of an entry: CloudEvents binary mode, and what the envelope has no name for.
 pub fn fields(command: &mut Cmd, event: &Event, priority: u8, enqueued_at: Timestamp) {
@@ -94,10 +83,9 @@ fn times(queue: &str) -> String {
 
 /// When the first event of a complaint was leased and acknowledged: the hash and its two fields.
 pub fn times_of(queue: &str, complaint: uuid::Uuid) -> (String, [Vec<u8>; 2]) {
-    const EPOCH: u64 = 32 * 86_400_000;
     let bytes = complaint.as_bytes();
-    let ms = bytes[..6].iter().fold(0_u64, |ms, byte| ms << 8 | u64::from(*byte));
-    let key = format!("{}{}:{}", times(queue), ms / EPOCH, &crate::complaint::hex(bytes)[29..]);
+    let ms = bytes[..6].iter().fold(0_i64, |ms, byte| ms << 8 | i64::from(*byte));
+    let key = format!("{}{}:{}", times(queue), layout::epoch(ms), &crate::complaint::hex(bytes)[29..]);
     let field = |letter: u8| [&[letter][..], bytes].concat();
     (key, [field(b'L'), field(b'A')])
 }

@@ -7,14 +7,14 @@ use uuid::Uuid;
 use super::{
     RedisStore,
     answer::{document, list, number, read, text, yes},
-    layout::{self, later, millis, of_complaint},
+    layout::{self, millis, of_complaint},
     link::{Command, Confirm},
     queues::times_of,
     script::Script,
 };
 use crate::{
     complaint::TrackingId,
-    store::{ComplaintRecord, StatusChange, StoreError},
+    store::{ComplaintRecord, StatusChange, StoreError, rules::later},
 };
 
 /// A field of a hash.

@@ -28,6 +28,7 @@ pub enum Script {
     Hold,
     LineUp,
     ClearLanes,
+    GiveBack,
 }
 
 /// Those of a queue share functions, which stand before each.
@@ -38,7 +39,7 @@ macro_rules! of_queue {
 }
 
 /// In the order of [`Script`].
-const SOURCES: [&str; 20] = [
+const SOURCES: [&str; 21] = [
     include_str!("lua/settle.lua"),
     include_str!("lua/append.lua"),
     of_queue!("lua/lease.lua"),
@@ -59,6 +60,7 @@ const SOURCES: [&str; 20] = [
     include_str!("lua/hold.lua"),
     include_str!("lua/line_up.lua"),
     include_str!("lua/clear_lanes.lua"),
+    include_str!("lua/give_back.lua"),
 ];
 
 static HASHES: LazyLock<Vec<String>> =

@@ -1,9 +1,8 @@
-//! The two steps of a transition, and what stands before and behind them.
+//! Steps 1 and 2 of a transition, and what others left of them.
 //!
-//! `begin` (step 0) reads the memory of senders and reserves nonces and tracking ids. Step 1 is one script in the slot of
-//! the sender; it also writes down what step 2 has to do. Step 2 appends events, answers, vault entry and record, each in
-//! its own slot and each unless it is there. What was written down is struck out with the next `begin`; if that never
-//! comes, `tend` of any gateway finds it, does step 2 again and strikes it out.
+//! Step 1 is one script in the slot of the sender; it also writes down what step 2 has to do. Step 2 writes events, record and
+//! address, and then answers, each in its own slot and each unless it is there. What was written down is struck out with the
+//! next call; if that never comes, `tend` of any gateway finds it, does step 2 again and strikes it out.
 
 use std::{collections::HashMap, sync::atomic::Ordering};
 
@@ -12,19 +11,18 @@ use redis::{Cmd, Value};
 use uuid::Uuid;
 
 use super::{
-    Begun, RedisStore,
+    RedisStore,
     answer::{self, texts},
+    done::Done,
     due::Due,
     lanes::Lane,
     layout::{self, CLAIM_BUCKETS, arrival, buckets, claim_value, millis},
     link::{Command, Confirm},
-    outbox, queues,
     script::Script,
 };
 use crate::{
-    complaint::TrackingId,
     receipt::ReceiptId,
-    store::{Opening, SenderKey, Settled, StoreError, Transition, Turn, Versioned},
+    store::{SenderKey, Settled, StoreError, Transition, Turn, rules},
 };
 
 const DAY: i64 = 86_400_000;
@@ -32,69 +30,12 @@ const DAY: i64 = 86_400_000;
 const LONGEST: &str = "loket:claims-window";
 /// Pages of about a hundred that `tend` looks through in a partition.
 const MOST_PAGES: usize = 100;
-/// What is struck out with the next call; more is left for `tend`.
-const MOST_DONE: usize = 10_000;
-
-/// What waits to be struck out.
-#[derive(Debug)]
-pub enum Done {
-    /// Step 2 of a transition, under a field of a partition, and the complaint that is made by it.
-    Step { partition: u8, field: Vec<u8>, made: Option<(TrackingId, Uuid)> },
-    /// A tracking id that was reserved and named nothing.
-    Reservation(TrackingId),
-}
 
 impl RedisStore {
-    /// Step 0.
-    pub(super) async fn read_and_reserve(&self, openings: &[Opening]) -> Result<Vec<Begun>, StoreError> {
-        let mut commands = self.striking_out();
-        let skipped = commands.len();
-        let mut senders: Vec<SenderKey> = Vec::new();
-        let mut place_of = HashMap::new();
-        for opening in openings {
-            place_of.entry(opening.sender).or_insert_with(|| {
-                senders.push(opening.sender);
-                senders.len() - 1
-            });
-        }
-        for sender in &senders {
-            let key = layout::memories(*sender);
-            let mut get = redis::cmd("HGET");
-            get.arg(&key).arg(&sender.0);
-            commands.push(Command::new(&key, get));
-        }
-        for opening in openings {
-            commands.extend(reservations(opening));
-        }
-        let mut values = self.work.run(commands, Confirm::Yes).await?.into_iter().skip(skipped);
-        let memories: Vec<Versioned> =
-            values.by_ref().take(senders.len()).map(|value| read_memory(&value)).collect::<Result<_, _>>()?;
-        let mut begun = Vec::with_capacity(openings.len());
-        let mut renewed = Vec::new();
-        for opening in openings {
-            let mut settled = None;
-            if let Some(nonce) = &opening.nonce {
-                match nonce_is_reused(opening, values.next()) {
-                    Some(false) => {}
-                    Some(true) => settled = Some(Settled::NonceReused),
-                    None => renewed.push(nonce_command(nonce, opening.receipt, false)),
-                }
-            }
-            if let Some((_, complaint)) = &opening.draw {
-                let (_is_new, holder) = (values.next(), values.next());
-                settled = settled.or_else(|| named(holder.as_ref(), *complaint));
-            }
-            begun.push(Begun { sender: memories[place_of[&opening.sender]].clone(), settled });
-        }
-        self.work.run(renewed, Confirm::Yes).await?;
-        Ok(begun)
-    }
-
     /// Steps 1 and 2.
     pub(super) async fn settle_all(&self, mut transitions: Vec<Transition>) -> Result<Vec<Settled>, StoreError> {
         for transition in &transitions {
-            transition.events.iter().try_for_each(|event| queues::check_name(&event.queue))?;
-            transition.outbox.iter().try_for_each(|entry| outbox::check_id(&entry.id))?;
+            rules::check(transition).map_err(StoreError::Broken)?;
         }
         let window = |transition: &Transition| millis(transition.claims_until) - arrival(transition.receipt);
         let longest = self.longest_window(transitions.iter().filter(|one| !one.claims.is_empty()).map(window)).await?;
@@ -106,7 +47,7 @@ impl RedisStore {
         let mut writers: HashMap<(SenderKey, u64), [u8; 8]> = HashMap::new();
         for transition in &mut transitions {
             let made = transition.record.as_ref().map(|record| &record.tracking_id);
-            unused.push(transition.reserved.take().filter(|reserved| Some(reserved) != made));
+            unused.push(transition.reserved.take().filter(|(reserved, _)| Some(reserved) != made));
             let due = Due::of(transition);
             let lane = self.lanes().place(transition);
             // What has to wait is not sent, and neither is what builds on it: its version will not be there.
@@ -149,30 +90,17 @@ impl RedisStore {
         Ok(settled)
     }
 
-    /// Tracking ids of messages that became no complaint are free again.
-    fn give_back(&self, unused: Vec<Option<TrackingId>>, settled: &[Settled]) {
-        let is_over = |settled: &Settled| matches!(settled, Settled::Applied | Settled::Duplicate { .. });
-        let free =
-            unused.into_iter().zip(settled).filter(|(_, settled)| is_over(settled)).filter_map(|(unused, _)| unused);
-        let mut done = self.done();
-        let room = MOST_DONE.saturating_sub(done.len());
-        done.extend(free.take(room).map(Done::Reservation));
-    }
-
     /// Does what was written down, and notes that it is done.
     pub(super) async fn step_two(&self, todo: Vec<(u8, Vec<u8>, Due)>) -> Result<(), StoreError> {
         let longest = self.longest_window(todo.iter().map(|(_, _, due)| millis(due.until) - due.at)).await?;
-        let mut commands = Vec::with_capacity(todo.len() * 4);
+        let (mut first, mut answers) = (Vec::with_capacity(todo.len() * 3), Vec::with_capacity(todo.len()));
         for (_, _, due) in &todo {
-            commands.extend(due.commands(longest)?);
+            first.extend(due.commands(longest)?);
+            answers.extend(due.answers()?);
         }
-        self.work.run(commands, self.confirmation()).await?;
-        let mut done = self.done();
-        for (partition, field, due) in todo {
-            if done.len() < MOST_DONE {
-                done.push(Done::Step { partition, field, made: due.complaint() });
-            }
-        }
+        self.work.run_in_turn(first, answers, self.confirmation()).await?;
+        let step = |(partition, field, due): (u8, Vec<u8>, Due)| Done::Step { partition, field, made: due.complaint() };
+        self.note_done(todo.into_iter().map(step));
         Ok(())
     }
 
@@ -219,40 +147,6 @@ impl RedisStore {
         self.work.run(new.iter().map(adding).collect(), Confirm::Yes).await?;
         self.known().extend(new);
         Ok(())
-    }
-
-    /// Strikes out what is done. If the call fails, `tend` will find it.
-    pub(super) fn striking_out(&self) -> Vec<Command> {
-        if self.work.was_made_anew() {
-            // A failover or a restart may have lost names that we wrote.
-            self.known().clear();
-        }
-        let done = std::mem::take(&mut *self.done());
-        let mut commands = Vec::with_capacity(done.len() * 2);
-        for done in done {
-            match done {
-                Done::Step { partition, field, made } => {
-                    if let Some((tracking_id, complaint)) = made {
-                        // Reserved for this complaint since step 0; the mark says that it is made.
-                        let key = layout::tracking_ids(&tracking_id);
-                        let mut name = redis::cmd("HSET");
-                        name.arg(&key).arg(tracking_id.as_str()).arg([complaint.as_bytes().as_slice(), b"!"].concat());
-                        commands.push(Command::new(&key, name));
-                    }
-                    let key = layout::of_senders(partition, "pending");
-                    let mut delete = redis::cmd("HDEL");
-                    delete.arg(&key).arg(field);
-                    commands.push(Command::new(&key, delete));
-                }
-                Done::Reservation(tracking_id) => {
-                    let key = layout::tracking_ids(&tracking_id);
-                    let mut delete = redis::cmd("HDEL");
-                    delete.arg(&key).arg(tracking_id.as_str());
-                    commands.push(Command::new(&key, delete));
-                }
-            }
-        }
-        commands
     }
 
     /// What a gateway that is gone left behind in a partition.
@@ -366,62 +260,4 @@ fn outcome(value: &Value, due: Due) -> Result<(Settled, Option<Due>), StoreError
         (Some(b"C"), _) => Ok((Settled::Conflict, None)),
         _ => Err(answer::odd("step 1")),
     }
-}
-
-fn read_memory(value: &Value) -> Result<Versioned, StoreError> {
-    match value {
-        Value::Nil => Ok(Versioned::default()),
-        Value::BulkString(bytes) => layout::read_memory(bytes).ok_or_else(|| answer::odd("the memory of a sender")),
-        _ => Err(answer::odd("the memory of a sender")),
-    }
-}
-
-fn reservations(opening: &Opening) -> Vec<Command> {
-    let mut commands = Vec::with_capacity(2);
-    if let Some(nonce) = &opening.nonce {
-        commands.push(nonce_command(nonce, opening.receipt, true));
-    }
-    if let Some((tracking_id, complaint)) = &opening.draw {
-        let key = layout::tracking_ids(tracking_id);
-        let mut set = redis::cmd("HSETNX");
-        set.arg(&key).arg(tracking_id.as_str()).arg(complaint.as_bytes());
-        let mut get = redis::cmd("HGET");
-        get.arg(&key).arg(tracking_id.as_str());
-        commands.extend([Command::new(&key, set), Command::new(&key, get)]);
-    }
-    commands
-}
-
-fn nonce_command(nonce: &crate::store::NonceClaim, receipt: ReceiptId, only_if_new: bool) -> Command {
-    let key = layout::nonce(nonce.key);
-    let mut set = redis::cmd("SET");
-    set.arg(&key).arg(layout::nonce_value(nonce.body, nonce.until));
-    if only_if_new {
-        set.arg("NX").arg("GET");
-    }
-    set.arg("PX").arg((millis(nonce.until) - arrival(receipt)).max(1));
-    Command::new(&key, set)
-}
-
-/// None: what stands there is over and has to be written anew.
-fn nonce_is_reused(opening: &Opening, value: Option<Value>) -> Option<bool> {
-    let nonce = opening.nonce.as_ref()?;
-    let Some(Value::BulkString(bytes)) = value else { return Some(false) };
-    let (body, until) = layout::read_nonce(&bytes)?;
-    if until <= arrival(opening.receipt) {
-        return None;
-    }
-    Some(body != nonce.body)
-}
-
-/// What the holder of a tracking id says of the complaint that wants it.
-fn named(holder: Option<&Value>, complaint: Uuid) -> Option<Settled> {
-    let Some(Value::BulkString(holder)) = holder else { return None };
-    let (id, rest) = holder.split_at_checked(16).unwrap_or((holder, &[]));
-    if id != complaint.as_bytes() {
-        return Some(Settled::TrackingIdTaken);
-    }
-    // The mark says that step 2 is done: this receipt made the complaint before, though its claim may be another by now, as a
-    // mended manifest reads other words, and claims are forgotten while a quarantine is not.
-    (rest == b"!").then_some(Settled::Repeated)
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
+
 use super::{
     RedisStore,
     answer::{list, number, odd, text},
@@ -10,7 +12,6 @@ use super::{
     link::{Command, Confirm},
 };
 use crate::store::{SenderKey, StoreError, Turn};
-use jiff::Timestamp;
 
 /// Between two looks of a gateway that waits to be known.
 const PROBATION: Duration = Duration::from_millis(200);
@@ -21,12 +22,13 @@ impl RedisStore {
     /// Takes places in the lanes, gives a sign of life and sees those of the others, who are there or not.
     pub(super) async fn take_places(&self, turns: &[Turn], at: Timestamp) -> Result<bool, StoreError> {
         let _alone = self.lining_up.lock().await;
+        self.lanes().note(turns);
         if !turns.is_empty() && self.lanes().is_alone() {
             return Ok(false);
         }
         // Whoever was alone until this look has no places yet, and one that was taken for gone has lost them: then once more.
         for _ in 0..MOST_LOOKS {
-            let places = self.lanes().take(turns);
+            let places = self.lanes().take();
             if !places.is_empty() {
                 self.work.run(places, Confirm::Yes).await?;
                 self.lanes().taken();
@@ -35,7 +37,7 @@ impl RedisStore {
             let is_on_probation = self.lanes().is_on_probation();
             if is_on_probation {
                 tokio::time::sleep(PROBATION).await;
-            } else if self.lanes().take(turns).is_empty() {
+            } else if self.lanes().take().is_empty() {
                 break;
             }
         }
@@ -68,17 +70,15 @@ impl RedisStore {
         now: Timestamp,
         limit: usize,
     ) -> Result<Vec<SenderKey>, StoreError> {
-        let mut commands = self.striking_out();
-        let skipped = commands.len();
-        commands.extend((0..PARTITIONS).map(|partition| {
+        let commands = (0..PARTITIONS).map(|partition| {
             let key = of_senders(partition, "deadlines");
             let mut range = redis::cmd("ZRANGEBYSCORE");
             range.arg(&key).arg("-inf").arg(millis(now)).arg("WITHSCORES").arg("LIMIT").arg(0).arg(limit);
             Command::new(&key, range)
-        }));
-        let found = self.work.run(commands, Confirm::No).await?;
+        });
+        let found = self.strike_out_and(commands.collect(), Confirm::No).await?;
         let mut due = Vec::new();
-        for pairs in found.into_iter().skip(skipped) {
+        for pairs in found {
             for pair in list(pairs).chunks_exact(2) {
                 let sender = text(&pair[0]).and_then(|bytes| bytes.try_into().ok());
                 let (Some(sender), Some(at)) = (sender, number(&pair[1])) else { return Err(odd("a deadline")) };

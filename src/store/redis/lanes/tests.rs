@@ -53,14 +53,16 @@ fn alone_a_gateway_takes_no_places() {
     let mut lanes = Lanes::new([1; 8]);
     lanes.see(&Value::Int(1), &signs(&[("0101010101010101", "0:1".to_owned())]));
     assert!(!lanes.is_shared() && !lanes.is_on_probation());
-    assert!(lanes.take(&[turn(1, 1)]).is_empty());
+    lanes.note(&[turn(1, 1)]);
+    assert!(lanes.take().is_empty() && lanes.leaving(&[turn(1, 1)]).is_empty());
     assert_eq!(lanes.place(&transition(turn(1, 1))), Ok(None));
 }
 
 #[test]
 fn a_message_waits_until_the_others_have_read_as_far() {
     let mut lanes = beside(10);
-    assert_eq!(lanes.take(&[turn(1, 9), turn(2, 11)]).len(), 1);
+    lanes.note(&[turn(1, 9), turn(2, 11)]);
+    assert_eq!(lanes.take().len(), 1);
     assert_eq!(lanes.place(&transition(turn(1, 9))), Err(NotYet), "its place does not stand yet");
     lanes.taken();
 
@@ -75,7 +77,8 @@ fn a_message_waits_until_the_others_have_read_as_far() {
 #[test]
 fn patience_ends_and_a_gateway_without_life_or_progress_is_not_waited_for() {
     let mut lanes = beside(0);
-    lanes.take(&[turn(1, 5)]);
+    lanes.note(&[turn(1, 5)]);
+    lanes.take();
     lanes.taken();
     for _ in 0..PATIENCE {
         assert_eq!(lanes.place(&transition(turn(1, 5))), Err(NotYet));
@@ -83,7 +86,8 @@ fn patience_ends_and_a_gateway_without_life_or_progress_is_not_waited_for() {
     assert!(!lanes.place(&transition(turn(1, 5))).expect("on it goes").expect("a place").waits);
 
     let mut lanes = beside(0);
-    lanes.take(&[turn(1, 5)]);
+    lanes.note(&[turn(1, 5)]);
+    lanes.take();
     lanes.taken();
     // It gives signs and comes no further.
     for beat in 10..10 + i64::from(GONE_AFTER) {
@@ -119,7 +123,8 @@ fn a_sign_holds_as_far_as_all_places_stand() {
     };
     let mut lanes = beside(10);
     assert!(sign(&mut lanes));
-    lanes.take(&[turn(1, 11)]);
+    lanes.note(&[turn(1, 11)]);
+    lanes.take();
     assert!(!sign(&mut lanes));
     lanes.taken();
     assert!(sign(&mut lanes));
@@ -128,7 +133,7 @@ fn a_sign_holds_as_far_as_all_places_stand() {
     lanes.see(&Value::Int(0), &theirs);
     lanes.see(&Value::Int(1), &theirs);
     assert!(!sign(&mut lanes));
-    assert_eq!(lanes.take(&[]).len(), 1, "it takes its places again");
+    assert_eq!(lanes.take().len(), 1, "it takes its places again");
     lanes.taken();
     lanes.forget(&[turn(1, 11)]);
     assert!(lanes.leaving(&[turn(1, 11)]).is_empty() && sign(&mut lanes));
@@ -146,7 +151,27 @@ fn a_gateway_that_took_its_leave_is_forgotten_at_once() {
 fn places_of_one_gateway_are_in_the_order_of_its_journal() {
     let mut lanes = beside(10);
     // The second arrived before the first and came to the journal behind it.
-    lanes.take(&[turn(1, 9), turn(2, 8)]);
+    lanes.note(&[turn(1, 9), turn(2, 8)]);
+    lanes.take();
     let place = |lanes: &Lanes, number: u128| lanes.places[&(turn(number, 0).receipt, 0)].bytes.clone();
     assert!(place(&lanes, 1) < place(&lanes, 2));
+}
+
+#[test]
+fn what_was_begun_alone_is_not_told_as_read_before_its_places_stand() {
+    let mut lanes = beside(10);
+    lanes.others.clear();
+    lanes.note(&[turn(1, 9)]);
+    // Another gateway comes while the message is under way.
+    for beat in 1..=2 {
+        lanes.see(&Value::Int(0), &signs(&[("0303030303030303", format!("0:{beat}"))]));
+    }
+
+    let sign = lanes.sign(nanos(at(20))).swap_remove(0).command;
+    let words = sign.args_iter().filter_map(|word| match word {
+        redis::Arg::Simple(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    });
+    assert!(words.last().expect("a sign").starts_with("0:"));
+    assert_eq!((lanes.take().len(), lanes.leaving(&[turn(1, 9)]).len()), (1, 1));
 }

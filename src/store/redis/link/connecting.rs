@@ -12,7 +12,9 @@ use redis::{
 use tokio::time::timeout;
 
 use super::{
-    CONNECTING, Link, NOWHERE, Unconnected, Wire, checked, cluster_nodes, each, first_text, pipeline, too_late,
+    CONNECTING, Link, NOWHERE, Unconnected, Wire, cluster_nodes, each, first_text,
+    sending::{checked, pipeline},
+    too_late,
 };
 use crate::store::redis::{
     answer::string,
@@ -76,8 +78,8 @@ impl Link {
         Ok((cluster, facts))
     }
 
-    fn client(&self, node: &Node, credentials: &Credentials) -> RedisResult<Client> {
-        let info = self.access.deployment.connection(node, credentials)?;
+    fn client(&self, deployment: &Deployment, node: &Node, credentials: &Credentials) -> RedisResult<Client> {
+        let info = deployment.connection(node, credentials)?;
         match &self.access.certificates {
             Some(certificates) => Client::build_with_tls(info, certificates.clone()),
             None => Client::open(info),
@@ -86,7 +88,8 @@ impl Link {
 
     /// A connection to a master, with the scripts loaded.
     async fn open(&self, node: &Node) -> Result<(MultiplexedConnection, Facts), Unconnected> {
-        let client = self.client(node, &self.access.deployment.credentials)?;
+        let deployment = &self.access.deployment;
+        let client = self.client(deployment, node, &deployment.credentials)?;
         let mut server = client.get_multiplexed_async_connection_with_config(&self.config()).await?;
         // The first command is the one that a replica, or a server that is still loading, answers for what it is.
         let role = server.req_packed_command(&redis::cmd("ROLE")).await?;
@@ -125,11 +128,7 @@ impl Link {
     async fn ask(&self, sentinel: &Node, master: &str) -> RedisResult<(Node, u32)> {
         // A Sentinel has no databases.
         let deployment = Deployment { database: 0, ..self.access.deployment.clone() };
-        let info = deployment.connection(sentinel, &self.access.sentinel)?;
-        let client = match &self.access.certificates {
-            Some(certificates) => Client::build_with_tls(info, certificates.clone())?,
-            None => Client::open(info)?,
-        };
+        let client = self.client(&deployment, sentinel, &self.access.sentinel)?;
         let mut connection = client.get_multiplexed_async_connection_with_config(&self.config()).await?;
         let mut command = redis::cmd("SENTINEL");
         command.arg("MASTER").arg(master);

@@ -33,6 +33,32 @@ local function entry(id)
   return found and found[2]
 end
 
+-- What each group of the stream says of itself.
+local function groups()
+  local all = {}
+  for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
+    local values = {}
+    for place = 1, #info, 2 do values[info[place]] = info[place + 1] end
+    all[#all + 1] = values
+  end
+  return all
+end
+
+local function core()
+  for _, group in ipairs(groups()) do
+    if group.name == GROUP then return group end
+  end
+  return {}
+end
+
+-- Does one entry stand before another in the stream?
+local function before(one, other)
+  local ms, sequence = string.match(one, '^(%d+)-(%d+)$')
+  local other_ms, other_sequence = string.match(other, '^(%d+)-(%d+)$')
+  if ms ~= other_ms then return tonumber(ms) < tonumber(other_ms) end
+  return tonumber(sequence) < tonumber(other_sequence)
+end
+
 -- Somebody may have destroyed the group: everything is new again then, which is better than nothing at all.
 local function mend()
   redis.pcall('XGROUP', 'CREATE', KEYS[1], GROUP, '0')

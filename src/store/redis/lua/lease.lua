@@ -13,16 +13,9 @@ for _, key in ipairs({KEYS[2], KEYS[3]}) do
     seen[found[place]] = true
   end
 end
-local function parts(id)
-  local ms, seq = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(ms), tonumber(seq)
-end
-table.sort(ready, function(a, b)
-  if a[2] ~= b[2] then return a[2] < b[2] end
-  local ams, aseq = parts(a[1])
-  local bms, bseq = parts(b[1])
-  if ams ~= bms then return ams < bms end
-  return aseq < bseq
+table.sort(ready, function(one, other)
+  if one[2] ~= other[2] then return one[2] < other[2] end
+  return before(one[1], other[1])
 end)
 for _, item in ipairs(ready) do
   if #out >= most then break end

@@ -2,12 +2,7 @@
 local now = ARGV[1]
 if redis.call('EXISTS', KEYS[1]) == 0 then return {0, 0, redis.call('XLEN', KEYS[4]), ''} end
 mend()
-local group = {}
-for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-  local values = {}
-  for place = 1, #info, 2 do values[info[place]] = info[place + 1] end
-  if values.name == GROUP then group = values end
-end
+local group = core()
 local last = group['last-delivered-id'] or '0-0'
 local fresh = group.lag
 if not fresh then

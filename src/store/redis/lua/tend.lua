@@ -18,19 +18,11 @@ for _ = 1, 20 do
   from = '(' .. left[#left][1]
 end
 -- Nothing is trimmed that some group has not acknowledged.
-local function before(a, b)
-  local ams, aseq = string.match(a, '^(%d+)-(%d+)$')
-  local bms, bseq = string.match(b, '^(%d+)-(%d+)$')
-  ams, aseq, bms, bseq = tonumber(ams), tonumber(aseq), tonumber(bms), tonumber(bseq)
-  return ams < bms or (ams == bms and aseq < bseq)
-end
 local keep = ARGV[1] .. '-0'
-for _, info in ipairs(redis.call('XINFO', 'GROUPS', KEYS[1])) do
-  local values = {}
-  for place = 1, #info, 2 do values[info[place]] = info[place + 1] end
-  local needed = redis.call('XPENDING', KEYS[1], values.name)[2] or nil
+for _, group in ipairs(groups()) do
+  local needed = redis.call('XPENDING', KEYS[1], group.name)[2] or nil
   -- The last entry that was delivered stays, which costs nothing and saves counting on.
-  if not needed or before(values['last-delivered-id'], needed) then needed = values['last-delivered-id'] end
+  if not needed or before(group['last-delivered-id'], needed) then needed = group['last-delivered-id'] end
   if before(needed, keep) then keep = needed end
 end
 return redis.call('XTRIM', KEYS[1], 'MINID', '~', keep, 'LIMIT', 10000)
