@@ -347,6 +347,12 @@ pub trait Store: Send + Sync + 'static {
         Ok(())
     }
 
+    /// How many groups of senders are worth working on side by side. More than one for a store that answers from elsewhere: the
+    /// stages run over one group while the store works on another.
+    fn groups(&self) -> usize {
+        1
+    }
+
     /// This gateway settles nothing more: others need not wait for it.
     async fn depart(&self) -> Result<(), StoreError> {
         Ok(())

@@ -31,8 +31,6 @@ use crate::{
 
 /// How often timers are looked at.
 const TIMER: Duration = Duration::from_millis(500);
-/// Groups of senders whose messages are worked on side by side.
-const GROUPS: usize = 4;
 /// First and longest wait while the store is away.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(50);
 pub(super) const LONGEST_WAIT: Duration = Duration::from_secs(5);
@@ -122,9 +120,11 @@ impl Applier {
     /// Messages of different senders know nothing of each other: while the store answers for some, the stages run over
     /// others. Those of one sender stay together, in their order. True when a queue has grown.
     async fn side_by_side(&self, messages: Vec<Pending>, stop: &watch::Receiver<bool>) -> Result<bool, Stopped> {
-        let mut groups: [Vec<Pending>; GROUPS] = Default::default();
+        let mut groups: Vec<Vec<Pending>> =
+            std::iter::repeat_with(Vec::new).take(self.pipeline.store.groups()).collect();
+        let count = groups.len();
         for pending in messages {
-            groups[usize::from(pending.message.sender.0[0]) % GROUPS].push(pending);
+            groups[usize::from(pending.message.sender.0[0]) % count].push(pending);
         }
         let groups = groups.into_iter().filter(|group| !group.is_empty()).map(|group| {
             let mut stop = stop.clone();

@@ -82,6 +82,8 @@ use done::Done;
 use lanes::{GatewayId, Lanes};
 use link::{Access, Confirm, Link};
 
+/// Groups of senders that are worked on side by side.
+const GROUPS: usize = 4;
 /// For `/readyz`: whoever asks has no patience.
 const PING: Duration = Duration::from_secs(1);
 
@@ -173,6 +175,10 @@ impl Store for RedisStore {
 
     async fn leave(&self, turns: &[Turn]) -> Result<(), StoreError> {
         self.leave_places(turns).await
+    }
+
+    fn groups(&self) -> usize {
+        GROUPS
     }
 
     async fn depart(&self) -> Result<(), StoreError> {
