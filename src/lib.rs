@@ -28,6 +28,7 @@ pub mod signature;
 pub mod journal;
 
 // Parsed: adapters and channels.
+pub mod mail;
 pub mod mapping;
 pub mod adapter;
 pub mod channel;

@@ -154,6 +154,9 @@ pub struct Message {
     /// Bytes that were no text in their charset were replaced.
     #[serde(skip_serializing)]
     pub lossy: bool,
+    /// What stood behind `+` in our address: the token of a signed reply address, if it is one.
+    #[serde(skip_serializing)]
+    pub reply_token: Option<String>,
 }
 
 impl fmt::Debug for Message {

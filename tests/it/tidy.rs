@@ -17,6 +17,7 @@ const LAYERS: &[&[&str]] = &[
     &["settings", "complaint", "telemetry", "gateway"],
     &["signature"],
     &["journal", "store"],
+    &["mail"],
     &["mapping"],
     &["adapter"],
     &["vault", "http", "channel"],

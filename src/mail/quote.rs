@@ -1,0 +1,1 @@
+//! What a letter says anew, and what it quotes.
