@@ -5,13 +5,79 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::{
-    mapping::{Mapped, MappingFault},
+    journal::Journalled,
+    mapping::{Mapped, MappingFault, Surroundings},
     message::{DeliveryReport, Message},
-    receipt::Origin,
+    receipt::{Origin, Receipt, Request},
+    settings::Settings,
 };
 
+pub mod mail;
 pub mod webhook;
+
+use mail::Mail;
+use webhook::{Answer, Handshaken, Webhook};
+
+/// The adapter of a manifest, compiled.
+#[derive(Debug)]
+pub enum Engine {
+    Webhook(Box<Webhook>),
+    Mail(Mail),
+}
+
+impl Engine {
+    /// Takes a receipt apart. What cannot be read is in the faults, never a failure of the channel.
+    pub fn parse(&self, journalled: Journalled, surroundings: &Surroundings<'_>) -> Parsed {
+        match self {
+            Self::Webhook(webhook) => webhook.parse(journalled, surroundings),
+            Self::Mail(mail) => mail.parse(journalled, surroundings),
+        }
+    }
+
+    /// What a receipt says, for samples and `loket channel try`: there the journal is not asked.
+    pub fn read(&self, receipt: &Receipt, surroundings: &Surroundings<'_>) -> Result<Mapped, MappingFault> {
+        match self {
+            Self::Webhook(webhook) => webhook.read(receipt, surroundings),
+            Self::Mail(mail) => mail.read(receipt, surroundings),
+        }
+    }
+
+    /// The reply to an HTTP provider; a letter has none.
+    pub fn respond(&self, receipt: &Receipt, settings: &Settings) -> Answer {
+        match self {
+            Self::Webhook(webhook) => webhook.respond(receipt, settings),
+            Self::Mail(_) => Answer { status: 250, content_type: None, body: String::new() },
+        }
+    }
+
+    /// The first handshake that a request is.
+    pub fn handshake(
+        &self,
+        endpoint: &str,
+        request: &Request,
+        received_at: Timestamp,
+        surroundings: &Surroundings<'_>,
+    ) -> Option<Handshaken> {
+        self.webhook()?.handshake(endpoint, request, received_at, surroundings)
+    }
+
+    pub fn webhook(&self) -> Option<&Webhook> {
+        match self {
+            Self::Webhook(webhook) => Some(webhook),
+            Self::Mail(_) => None,
+        }
+    }
+
+    pub fn mail(&self) -> Option<Mail> {
+        match self {
+            Self::Mail(mail) => Some(*mail),
+            Self::Webhook(_) => None,
+        }
+    }
+}
 
 /// A receipt taken apart; only an adapter makes one.
 #[derive(Debug)]
@@ -30,7 +96,7 @@ pub struct Parsed {
 
 impl Parsed {
     fn new(origin: Origin, mapped: Mapped) -> Self {
-        let Mapped { messages, reports, faults, ignored } = mapped;
+        let Mapped { messages, reports, faults, ignored, checks: _ } = mapped;
         Self { origin: Arc::new(origin), messages, reports, faults, ignored, _made_by_an_adapter: () }
     }
 

@@ -6,8 +6,9 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    adapter::webhook::Webhook,
+    adapter::{Engine, mail::Post},
     diagnostic::Diagnostic,
+    mail::addresses::OurAddresses,
     mapping::Surroundings,
     message::Message,
     receipt::{ChannelId, Origin},
@@ -47,7 +48,12 @@ pub struct Channel {
     /// False: 401 to the provider, nothing sent.
     pub enabled: bool,
     pub manifest: Arc<Manifest>,
-    pub engine: Arc<Webhook>,
+    pub engine: Arc<Engine>,
+    /// What the settings of a native mail channel say.
+    pub post: Option<Arc<Post>>,
+    /// Of a channel that brings letters: its own addresses, and the servers that are believed.
+    pub ours: OurAddresses,
+    pub trusted_servers: Vec<String>,
     pub verifier: Verifier,
     pub mode: VerifyMode,
     pub settings: Settings,
@@ -70,11 +76,21 @@ impl Channel {
     }
 
     pub fn surroundings(&self) -> Surroundings<'_> {
-        Surroundings { settings: &self.settings, country: &self.facts.country, timezone: &self.facts.timezone }
+        Surroundings {
+            settings: &self.settings,
+            country: &self.facts.country,
+            timezone: &self.facts.timezone,
+            ours: &self.ours,
+            trusted_servers: &self.trusted_servers,
+        }
     }
 
     /// Is a request of this method and content type looked at? The content type is compared without parameters.
     pub fn takes(&self, method: &str, content_type: Option<&str>) -> bool {
+        if self.engine.mail().is_some() {
+            // No request is for it; a letter that is tried has the name of its protocol for a method.
+            return matches!(method, "SMTP" | "LMTP" | "IMAP");
+        }
         let rules = &self.manifest.receive;
         let media_type = content_type.and_then(|value| value.split(';').next()).map_or("", str::trim);
         // A request without a body has no content type to compare.

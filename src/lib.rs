@@ -52,6 +52,7 @@ pub mod outbox;
 // The order of the stages, and everything around it.
 pub mod config;
 pub mod pipeline;
+pub mod letterbox;
 pub mod server;
 pub mod runtime;
 pub mod demo;

@@ -19,7 +19,9 @@
 use jiff::tz::TimeZone;
 
 use crate::{
+    mail::{Letter, addresses::OurAddresses},
     message::{DeliveryReport, Message},
+    receipt::Check,
     settings::Settings,
 };
 
@@ -45,6 +47,18 @@ pub struct Surroundings<'a> {
     pub country: &'a str,
     /// Times without a zone are read in it.
     pub timezone: &'a TimeZone,
+    /// The channel's own mail addresses; none where letters do not come.
+    pub ours: &'a OurAddresses,
+    /// Names of mail servers whose `Authentication-Results` are believed.
+    pub trusted_servers: &'a [String],
+}
+
+impl<'a> Surroundings<'a> {
+    /// Those of a channel that no letters come to.
+    pub fn new(settings: &'a Settings, country: &'a str, timezone: &'a TimeZone) -> Self {
+        static NONE: OurAddresses = OurAddresses::none();
+        Self { settings, country, timezone, ours: &NONE, trusted_servers: &[] }
+    }
 }
 
 /// A mistake in a section of a manifest, found when it is compiled.
@@ -83,6 +97,16 @@ pub struct Mapped {
     pub faults: Vec<MappingFault>,
     /// Items that `when` left out, and receipts without items.
     pub ignored: u32,
+    /// What a trusted mail server found out about the sender.
+    pub checks: Vec<Check>,
+}
+
+impl Mapped {
+    /// A receipt that is one letter. One that only reports on letters of ours is no message.
+    pub fn of_letter(letter: Letter) -> Self {
+        let Letter { message, reports, checks } = letter;
+        Self { messages: vec![(0, message)], reports, checks, ..Self::default() }
+    }
 }
 
 /// How a template's values are escaped.

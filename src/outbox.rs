@@ -159,7 +159,7 @@ impl Outbox {
     /// Takes what is due of every channel, as far as there is room for it.
     async fn round(&mut self) -> Result<Round, StoreError> {
         let set = Arc::clone(&self.channels.borrow_and_update());
-        let sends = |channel: &Channel| channel.enabled && channel.engine.send.is_some();
+        let sends = |channel: &Channel| channel.enabled && channel.facts.can_reply;
         let open = |(id, slot): (&ChannelId, &Slot)| match slot {
             Slot::Open(channel) if sends(channel) => Some((id.clone(), Arc::clone(channel))),
             _ => None,

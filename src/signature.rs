@@ -11,7 +11,7 @@ use std::{net::IpAddr, sync::Arc};
 use jiff::Timestamp;
 
 use crate::{
-    receipt::{CheckResult, Proves, Receipt, Request, Verdict, VerdictResult},
+    receipt::{Check, CheckResult, Proves, Receipt, Request, Verdict, VerdictResult},
     settings::Settings,
 };
 
@@ -84,10 +84,37 @@ impl Verified {
         (self.receipt, self.verdict)
     }
 
+    /// A letter: there is nothing to verify in what a mail server hands over. `transport` says what is known all the same.
+    pub fn letter(receipt: Receipt, transport: Transport) -> Self {
+        Self { receipt, verdict: transport.verdict() }
+    }
+
     /// A receipt that tests of other modules call verified.
     #[cfg(test)]
     pub(crate) fn for_tests(receipt: Receipt, verdict: Verdict) -> Self {
         Self { receipt, verdict }
+    }
+}
+
+/// How a letter came to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// We asked for it, at a server whose certificate was verified (`channel-manifest.md` §3 `[poll]`).
+    AskedOverTls,
+    /// Anybody may have handed it over: what SPF, DKIM and DMARC say of its sender comes later, as data.
+    Unasked,
+}
+
+impl Transport {
+    pub fn verdict(self) -> Verdict {
+        match self {
+            Self::Unasked => blank(VerdictResult::None),
+            Self::AskedOverTls => Verdict {
+                proves: Proves { sender: true, content: true, freshness: false },
+                checks: vec![Check { method: "poll_tls".to_owned(), result: CheckResult::Pass, detail: None }],
+                ..blank(VerdictResult::Pass)
+            },
+        }
     }
 }
 

@@ -476,6 +476,13 @@ pub trait Store: Send + Sync + 'static {
     /// The value under `name`, which is `proposal` if nobody wrote one before (keys that all gateways share).
     async fn constant(&self, name: &str, proposal: &[u8]) -> Result<Vec<u8>, StoreError>;
 
+    /// How far something outside was read (a mailbox, a provider's list); None when nobody has read it yet.
+    async fn cursor(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError>;
+
+    /// Notes how far it was read, durably. Whoever reads holds a lease; one who lost it may set the cursor back, which
+    /// costs nothing but reading again.
+    async fn set_cursor(&self, name: &str, value: &[u8]) -> Result<(), StoreError>;
+
     /// Takes or renews the lease `name` for `owner` until `now` and `ttl`; false while somebody else holds it.
     async fn hold(
         &self,

@@ -3,6 +3,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use bytes::Bytes;
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
@@ -90,6 +91,11 @@ pub fn try_file(
     now: Timestamp,
     normalise: Normaliser,
 ) -> Attempt {
+    if let Some(mail) = channel.engine.mail() {
+        let request = mail.envelope().request(channel.id().as_str(), Bytes::copy_from_slice(content));
+        let knock = Knock::new(request, None, now);
+        return Attempt { file: name.to_owned(), ..attempt(channel, &knock, verification, normalise) };
+    }
     match request_file::parse(content) {
         Ok(request) => {
             let knock = Knock::new(request, Some(IpAddr::from([127, 0, 0, 1])), now);
@@ -102,8 +108,7 @@ pub fn try_file(
 /// A channel for trying a bare manifest: with the settings of its first sample that passes.
 pub fn stand_in(provider: &Provider, public_url: &str) -> Result<Channel, String> {
     let manifest = &provider.manifest;
-    let sample =
-        manifest.samples.iter().find(|sample| sample.expect.verify == Some(super::manifest::ExpectVerify::Pass));
+    let sample = manifest.samples.iter().find(|sample| sample.expect.shows_a_message(provider.engine.mail().is_some()));
     let sample = sample.ok_or_else(|| {
         format!("manifest {}: no sample passes, so there are no settings to try it with", manifest.id)
     })?;
@@ -118,7 +123,10 @@ pub fn attempt(channel: &Channel, knock: &Knock, verification: Verification, nor
         return Attempt { reply: Some(Reply::refused()), error: Some(error), ..Attempt::nothing() };
     }
     let check = || match verification {
-        Verification::Check => channel.verifier.check(request, *remote, *now),
+        Verification::Check => match channel.engine.mail() {
+            Some(mail) => mail.transport().verdict(),
+            None => channel.verifier.check(request, *remote, *now),
+        },
         Verification::Skip => not_checked(),
     };
     if let Some(handshake) = channel.engine.handshake(endpoint, request, *now, &channel.surroundings()) {

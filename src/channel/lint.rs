@@ -3,9 +3,16 @@
 //! What filters, templates and schemes find when they are compiled is put in its place here; what only the whole
 //! manifest shows (a setting that nobody declared, a file that may come from nowhere) is found here.
 
-use super::{document::Document, manifest::Manifest};
+use super::{
+    document::{Document, did_you_mean},
+    manifest::Manifest,
+};
 use crate::{
-    adapter::webhook::{Sections, Webhook},
+    adapter::{
+        Engine,
+        mail::{Mail, known_settings},
+        webhook::{Sections, Webhook},
+    },
     diagnostic::{Diagnostic, Severity},
     signature::Scheme,
 };
@@ -64,10 +71,18 @@ impl<'a> Report<'a> {
 }
 
 /// Checks everything but the samples' outcome. Gives the compiled parts when there is no error so far.
-pub fn manifest(name: &str, manifest: &Manifest, report: &mut Report<'_>) -> Option<(Webhook, Scheme)> {
+pub fn manifest(name: &str, manifest: &Manifest, report: &mut Report<'_>) -> Option<(Engine, Scheme)> {
     heading::check(name, manifest, report);
     let scheme = verification::check(manifest, report);
-    let engine = engine(manifest, report);
+    let engine = match Mail::named(&manifest.adapter) {
+        Some(mail) => {
+            native_settings(mail, manifest, report);
+            samples::check(manifest, report);
+            let scheme = scheme?;
+            return (!report.has_errors()).then_some((Engine::Mail(mail), scheme));
+        }
+        None => engine(manifest, report),
+    };
     let uses = uses::of(manifest);
     settings::check(manifest, &uses, report);
     mapping::check(manifest, &uses, report);
@@ -81,7 +96,18 @@ pub fn manifest(name: &str, manifest: &Manifest, report: &mut Report<'_>) -> Opt
     }
 }
 
-fn engine(manifest: &Manifest, report: &mut Report<'_>) -> Option<Webhook> {
+/// A native adapter reads its settings by their names.
+fn native_settings(mail: Mail, manifest: &Manifest, report: &mut Report<'_>) {
+    let known = known_settings(mail);
+    for name in manifest.settings.keys().filter(|name| !known.contains(&name.as_str())) {
+        let hint = did_you_mean(name, known.iter().copied())
+            .unwrap_or_else(|| format!("the adapter {:?} reads {}", manifest.adapter, known.join(", ")));
+        let message = format!("the adapter {:?} has no setting `{name}`", manifest.adapter);
+        report.error(&format!("settings.{name}"), message, Some(hint));
+    }
+}
+
+fn engine(manifest: &Manifest, report: &mut Report<'_>) -> Option<Engine> {
     let message = manifest.message.as_ref()?;
     let sections = Sections {
         receive: &manifest.receive,
@@ -93,7 +119,7 @@ fn engine(manifest: &Manifest, report: &mut Report<'_>) -> Option<Webhook> {
         probe: manifest.probe.as_ref(),
     };
     match Webhook::compile(&sections) {
-        Ok(engine) => Some(engine),
+        Ok(engine) => Some(Engine::Webhook(Box::new(engine))),
         Err(errors) => {
             for error in errors {
                 let path = format!("{}.{}", error.section, error.key);

@@ -327,6 +327,13 @@ pub struct Expect {
     pub error: Option<String>,
 }
 
+impl Expect {
+    /// Does the sample show that the manifest works? A letter that nobody vouches for is not verified.
+    pub fn shows_a_message(&self, is_mail: bool) -> bool {
+        self.verify == Some(ExpectVerify::Pass) || (is_mail && self.messages.is_some())
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ExpectVerify {

@@ -17,7 +17,12 @@ use super::{
     provider::{Parts, Provider},
 };
 use crate::{
+    adapter::{
+        Engine,
+        mail::{Post, SettingError},
+    },
     diagnostic::{Diagnostic, Source},
+    mail::addresses::OurAddresses,
     receipt::ChannelId,
     secret::SecretRef,
     settings::Settings,
@@ -186,9 +191,19 @@ pub fn open(
     let terms = terms(document, file, &provider.manifest, defaults, &mut mistakes);
     let verifier =
         if mistakes.is_empty() { verifier(document, file, provider, &settings, defaults, &mut mistakes) } else { None };
+    let post = post(&provider.engine, &settings, &defaults.config_dir).unwrap_or_else(|errors| {
+        // What the manifest says of a setting was told already.
+        if mistakes.is_empty() {
+            mistakes.extend(errors.into_iter().map(|SettingError { setting, message, hint }| {
+                document.error(&format!("settings.{setting}"), message, Some(hint))
+            }));
+        }
+        None
+    });
     match (verifier, terms) {
         (Some(verifier), Some(terms)) if mistakes.is_empty() => {
-            let channel = channel(id.clone(), &provider.parts(), verifier, settings, terms, &defaults.public_url);
+            let keys = Keyed { verifier, settings, post };
+            let channel = channel(id.clone(), &provider.parts(), keys, terms, &defaults.public_url);
             Ok(Opened { channel: Arc::new(channel), secret_files: secret_files(file, &defaults.config_dir) })
         }
         _ => Err(covered_for(written, &provider.manifest, mistakes)),
@@ -316,15 +331,29 @@ fn secret_files(file: &ChannelFile, config_dir: &Path) -> Vec<PathBuf> {
     paths
 }
 
+/// What a channel's settings were made into.
+#[derive(Debug)]
+pub struct Keyed {
+    pub verifier: Verifier,
+    pub settings: Settings,
+    /// Of a native mail channel.
+    pub post: Option<Post>,
+}
+
+/// The settings of a native mail channel; None for every other.
+pub fn post(engine: &Engine, settings: &Settings, config_dir: &Path) -> Result<Option<Post>, Vec<SettingError>> {
+    engine.mail().map(|mail| mail.post(settings, config_dir)).transpose()
+}
+
+/// The mail addresses of a channel that brings letters by webhook: its plain setting `addresses`.
+fn webhook_addresses(settings: &Settings) -> OurAddresses {
+    let list = settings.plain().find(|(name, _)| *name == "addresses").map_or("", |(_, list)| list);
+    OurAddresses::parse(list).unwrap_or_default()
+}
+
 /// Puts a channel together.
-pub fn channel(
-    id: ChannelId,
-    parts: &Parts<'_>,
-    verifier: Verifier,
-    settings: Settings,
-    terms: Terms,
-    public_url: &str,
-) -> Channel {
+pub fn channel(id: ChannelId, parts: &Parts<'_>, keyed: Keyed, terms: Terms, public_url: &str) -> Channel {
+    let Keyed { verifier, settings, post } = keyed;
     let manifest = parts.manifest;
     let message = manifest.message.as_ref();
     let receipts_at = terms.receiver.as_ref().unwrap_or(&id);
@@ -337,7 +366,10 @@ pub fn channel(
     facts.language = terms.language;
     facts.acknowledge = terms.acknowledge;
     facts.queue = terms.queue;
-    facts.can_reply = parts.engine.send.is_some();
+    facts.can_reply = match &post {
+        Some(post) => post.submission.is_some(),
+        None => parts.engine.webhook().is_some_and(|webhook| webhook.send.is_some()),
+    };
     facts.capabilities = manifest.capabilities.iter().filter_map(|capability| capability.of_replies()).collect();
     if let Some(concat) = message.and_then(|message| message.concat.as_ref()) {
         facts.parts_timeout = concat.timeout;
@@ -350,6 +382,9 @@ pub fn channel(
         enabled: terms.enabled,
         manifest: Arc::clone(manifest),
         engine: Arc::clone(parts.engine),
+        ours: post.as_ref().map_or_else(|| webhook_addresses(&settings), |post| post.ours.clone()),
+        trusted_servers: post.as_ref().map(|post| post.trusted_servers.clone()).unwrap_or_default(),
+        post: post.map(Arc::new),
         verifier,
         mode: terms.mode,
         settings,

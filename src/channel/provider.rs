@@ -13,7 +13,7 @@ use super::{
     sample::{self, Rehearsal},
 };
 use crate::{
-    adapter::webhook::Webhook,
+    adapter::Engine,
     diagnostic::{Diagnostic, Severity, Source},
     receipt::Proves,
     signature::Scheme,
@@ -23,7 +23,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Provider {
     pub manifest: Arc<Manifest>,
-    pub engine: Arc<Webhook>,
+    pub engine: Arc<Engine>,
     pub scheme: Scheme,
     /// Warnings: they keep nothing from running.
     pub remarks: Vec<Diagnostic>,
@@ -33,7 +33,7 @@ pub struct Provider {
 #[derive(Clone, Copy, Debug)]
 pub struct Parts<'a> {
     pub manifest: &'a Arc<Manifest>,
-    pub engine: &'a Arc<Webhook>,
+    pub engine: &'a Arc<Engine>,
     pub scheme: &'a Scheme,
 }
 

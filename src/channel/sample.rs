@@ -12,12 +12,13 @@ use super::{
     Channel, Normaliser,
     attempt::{Knock, Verification, attempt},
     manifest::{ExpectVerify, HeaderValues, Manifest, Sample, SampleSetting},
-    open::{self, Terms},
+    open::{self, Keyed, Terms},
     provider::Parts,
     refusal::{self, Derived},
     request_file,
 };
 use crate::{
+    adapter::mail::Mail,
     receipt::{ChannelId, Request, VerdictResult},
     settings::{Setting, Settings},
 };
@@ -59,7 +60,10 @@ fn run(
     now: Timestamp,
     normalise: Normaliser,
 ) -> Result<(Vec<String>, Vec<Derived>), Vec<String>> {
-    let (public_url, mut request) = request_of(sample, recordings).map_err(|reason| vec![reason])?;
+    let (public_url, mut request) = match parts.engine.mail() {
+        Some(mail) => letter_of(mail, sample, recordings).map_err(|reason| vec![reason])?,
+        None => request_of(sample, recordings).map_err(|reason| vec![reason])?,
+    };
     let channel = channel_of(parts, sample, &public_url)?;
     let now = match sample.now {
         Some(seconds) => Timestamp::from_second(seconds).map_err(|_| vec!["`now` is out of range".to_owned()])?,
@@ -78,6 +82,19 @@ fn run(
     Ok((failures, refusals))
 }
 
+/// The letter of a sample, in the envelope that its `headers` describe (`Mail-From`, `Rcpt-To`). `file` is a raw letter.
+fn letter_of(mail: Mail, sample: &Sample, recordings: &BTreeMap<String, Bytes>) -> Result<(String, Request), String> {
+    let letter = match &sample.file {
+        Some(file) => {
+            recordings.get(file).cloned().ok_or_else(|| format!("there is no file {file} beside the manifest"))?
+        }
+        None => body_of(sample)?,
+    };
+    let mut request = mail.envelope().request("sample", letter);
+    request.headers.extend(headers_of(sample));
+    Ok((PUBLIC_URL.to_owned(), request))
+}
+
 /// The request of a sample, and the public URL that its scheme and host stand for.
 fn request_of(sample: &Sample, recordings: &BTreeMap<String, Bytes>) -> Result<(String, Request), String> {
     if let Some(file) = &sample.file {
@@ -88,6 +105,12 @@ fn request_of(sample: &Sample, recordings: &BTreeMap<String, Bytes>) -> Result<(
     }
     let url = sample.url.as_deref().ok_or("a sample needs `url` or `file`")?;
     let (public_url, target) = split_url(url);
+    let (headers, body) = (headers_of(sample), body_of(sample)?);
+    let method = sample.method.as_deref().unwrap_or("POST").to_ascii_uppercase();
+    Ok((public_url.to_owned(), Request { method, target: target.to_owned(), headers, body }))
+}
+
+fn headers_of(sample: &Sample) -> Vec<(String, Vec<u8>)> {
     let mut headers = Vec::new();
     for (name, values) in &sample.headers {
         let values = match values {
@@ -96,14 +119,18 @@ fn request_of(sample: &Sample, recordings: &BTreeMap<String, Bytes>) -> Result<(
         };
         headers.extend(values.iter().map(|value| (name.to_ascii_lowercase(), value.clone().into_bytes())));
     }
-    let body = match (&sample.body, &sample.body_base64) {
-        (Some(_), Some(_)) => return Err("give `body` or `body_base64`, not both".to_owned()),
-        (Some(body), None) => Bytes::from(body.clone()),
-        (None, Some(encoded)) => STANDARD.decode(encoded).map_err(|_| "`body_base64` is no base64")?.into(),
-        (None, None) => Bytes::new(),
-    };
-    let method = sample.method.as_deref().unwrap_or("POST").to_ascii_uppercase();
-    Ok((public_url.to_owned(), Request { method, target: target.to_owned(), headers, body }))
+    headers
+}
+
+fn body_of(sample: &Sample) -> Result<Bytes, String> {
+    match (&sample.body, &sample.body_base64) {
+        (Some(_), Some(_)) => Err("give `body` or `body_base64`, not both".to_owned()),
+        (Some(body), None) => Ok(Bytes::from(body.clone())),
+        (None, Some(encoded)) => {
+            STANDARD.decode(encoded).map(Bytes::from).map_err(|_| "`body_base64` is no base64".to_owned())
+        }
+        (None, None) => Ok(Bytes::new()),
+    }
 }
 
 /// `https://loket.example/in/sms?a=b` -> (`https://loket.example`, `/in/sms?a=b`)
@@ -124,7 +151,10 @@ pub fn channel_of(parts: &Parts<'_>, sample: &Sample, public_url: &str) -> Resul
         })?;
     let id = ChannelId::new(parts.manifest.id.as_str()).map_err(|error| vec![error.to_string()])?;
     let terms = Terms::of_samples(parts.manifest);
-    Ok(open::channel(id, parts, verifier, settings, terms, public_url))
+    let post = open::post(parts.engine, &settings, std::path::Path::new("")).map_err(|errors| {
+        errors.into_iter().map(|error| format!("{}; {}", error.message, error.hint)).collect::<Vec<_>>()
+    })?;
+    Ok(open::channel(id, parts, Keyed { verifier, settings, post }, terms, public_url))
 }
 
 fn settings_of(manifest: &Manifest, sample: &Sample) -> Settings {

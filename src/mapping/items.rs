@@ -138,7 +138,7 @@ impl Mapping {
         if !at_status {
             run.messages(&self.message)?;
         }
-        let Mapped { messages, reports, faults, ignored } = &mut run.mapped;
+        let Mapped { messages, reports, faults, ignored, .. } = &mut run.mapped;
         if messages.is_empty() && reports.is_empty() && faults.is_empty() && *ignored == 0 {
             *ignored = 1;
         }

@@ -4,7 +4,7 @@ use ring::digest::{Context, SHA256, digest};
 
 use crate::{
     channel::ChannelFacts,
-    complaint::hex,
+    complaint::{Medium, hex},
     message::Message,
     receipt::Origin,
     store::{ClaimKey, SenderKey},
@@ -27,7 +27,8 @@ impl Claim {
     pub fn of(message: &Message, origin: &Origin, channel: &ChannelFacts) -> Self {
         let strong = |claim: String| Self { keys: vec![key(channel, &claim)], claim, weak: false, window: None };
         match &message.id {
-            Some(id) if origin.verdict.proves.content => strong(id.clone()),
+            // The Message-ID of a letter is its writer's own: nobody vouches that it is not used twice.
+            Some(id) if origin.verdict.proves.content && channel.medium != Medium::Email => strong(id.clone()),
             Some(id) => {
                 let hash = hex(&content(message).finish().as_ref()[..8]);
                 strong(format!("{id}~{hash}"))

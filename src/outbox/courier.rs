@@ -61,7 +61,7 @@ impl<'a> Counter<'a> {
     pub fn of(id: &'a ChannelId, channel: &'a Channel, pace: &'a Pace) -> Option<Self> {
         Some(Self {
             id,
-            send: channel.engine.send.as_ref()?,
+            send: channel.engine.webhook()?.send.as_ref()?,
             surroundings: channel.surroundings(),
             receipts_url: &channel.receipts_url,
             acknowledge: channel.facts.acknowledge,

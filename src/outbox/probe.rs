@@ -21,7 +21,9 @@ pub enum ProbeResult {
 
 /// Asks the provider once, within the client's time-outs.
 pub async fn probe(http: &Http, channel: &Channel) -> ProbeResult {
-    let Some(probe) = &channel.engine.probe else { return ProbeResult::None };
+    let Some(probe) = channel.engine.webhook().and_then(|webhook| webhook.probe.as_ref()) else {
+        return ProbeResult::None;
+    };
     let bad = |reason: String| ProbeResult::Bad { reason, owner: None };
     let token = match probe.oauth(&channel.settings) {
         Ok(Some(request)) => match Tokens::default().token(http, request).await {

@@ -34,6 +34,8 @@ struct Bench {
     acknowledge: bool,
 }
 
+static ZONE: TimeZone = TimeZone::UTC;
+
 impl Bench {
     /// `rules` may name the provider's address as `BASE`.
     async fn new(rules: &str) -> Self {
@@ -61,7 +63,7 @@ impl Bench {
         let counter = Counter {
             id: &entry.channel,
             send: &self.send,
-            surroundings: Surroundings { settings: &self.settings, country: "ID", timezone: &TimeZone::UTC },
+            surroundings: Surroundings::new(&self.settings, "ID", &ZONE),
             receipts_url: "https://loket.example/in/sms/status",
             acknowledge: self.acknowledge,
             acks_per_day: self.acks_per_day,
@@ -249,7 +251,7 @@ async fn a_try_is_recorded_once_the_store_is_back() {
     let counter = Counter {
         id: &entry.channel,
         send: &send,
-        surroundings: Surroundings { settings: &settings, country: "ID", timezone: &TimeZone::UTC },
+        surroundings: Surroundings::new(&settings, "ID", &ZONE),
         receipts_url: "",
         acknowledge: true,
         acks_per_day: None,

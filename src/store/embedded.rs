@@ -273,6 +273,17 @@ impl Store for EmbeddedStore {
         self.synced().await.map(|()| value)
     }
 
+    async fn cursor(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let name = name.to_owned();
+        self.run(move |engine| records::cursor(engine, &name)).await
+    }
+
+    async fn set_cursor(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let (name, value) = (name.to_owned(), value.to_vec());
+        self.run(move |engine| records::set_cursor(engine, &name, &value)).await?;
+        self.synced().await
+    }
+
     async fn hold(&self, name: &str, owner: &str, ttl: SignedDuration, now: Timestamp) -> Result<bool, StoreError> {
         let (name, owner) = (name.to_owned(), owner.to_owned());
         self.run_at(now, move |engine| records::hold(engine, &name, &owner, ttl, now)).await

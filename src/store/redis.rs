@@ -43,7 +43,7 @@
 //! Slot `{c:<bucket>}`, the tracking index: `records` hash, complaint to its record; `status:<complaint>` list. Kept.
 //!
 //! Without a slot of others: `tracking:<bucket>` hash, tracking id to its complaint (16 bytes), with `!` when it is made and
-//! without while it is reserved; `vault:<bucket>` hash, reporter ref to the sealed address; `nonce:<key>`; `constant:<name>`; `lease:<name>`;
+//! without while it is reserved; `vault:<bucket>` hash, reporter ref to the sealed address; `nonce:<key>`; `constant:<name>`; `cursor:<name>`; `lease:<name>`;
 //! `budget:<name>`; `claims-window` the longest that claims were ever kept; `queues`, `channels` sets of names; `gateways` hash: signs of life.
 
 use std::{
@@ -330,6 +330,14 @@ impl Store for RedisStore {
 
     async fn constant(&self, name: &str, proposal: &[u8]) -> Result<Vec<u8>, StoreError> {
         self.shared_constant(name, proposal).await
+    }
+
+    async fn cursor(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        self.shared_cursor(name).await
+    }
+
+    async fn set_cursor(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        self.set_shared_cursor(name, value).await
     }
 
     async fn hold(&self, name: &str, owner: &str, ttl: SignedDuration, now: Timestamp) -> Result<bool, StoreError> {

@@ -106,6 +106,7 @@ macro_rules! facts {
             the_vault_gives_back_what_was_put
             a_budget_is_spent_once_and_begins_again
             the_first_constant_stays
+            a_cursor_is_what_was_set_last
             a_held_lease_excludes_others_until_it_ends
             a_store_that_is_there_answers_a_ping
         }

@@ -23,7 +23,8 @@ const LAYERS: &[&[&str]] = &[
     &["vault", "http", "channel"],
     &["sender", "locale", "agencies", "normalise", "assemble", "converse", "route", "acknowledge"],
     &["outbox", "config"],
-    &["pipeline"],
+    &["pipeline", "letterbox"],
+    &["mailbox", "smtp"],
     &["server"],
     &["runtime"],
     &["demo"],
@@ -146,7 +147,10 @@ fn every_manifest_has_a_sample_that_passes() {
         let path = entry.expect("an entry").path();
         let text = std::fs::read_to_string(&path).expect("a file");
         assert!(
-            text.contains("[[sample]]") && text.contains("verify   = \"pass\"") || text.contains("verify = \"pass\""),
+            text.contains("[[sample]]")
+                && (text.contains("verify   = \"pass\"")
+                    || text.contains("verify = \"pass\"")
+                    || text.contains("adapter      = \"smtp\"")),
             "{}",
             path.display()
         );

@@ -2,6 +2,7 @@
 
 use super::Report;
 use crate::{
+    adapter::mail::Mail,
     channel::{
         document::did_you_mean,
         manifest::{Manifest, Verify},
@@ -9,7 +10,7 @@ use crate::{
     receipt::ChannelId,
 };
 
-/// The one adapter whose manifests this gateway runs.
+/// The declarative adapter.
 const WEBHOOK: &str = "webhook";
 /// The words of the specification that stand for native adapters.
 const NATIVE: [&str; 6] = ["telegram", "whatsapp", "imap", "smtp", "form", "smpp"];
@@ -69,7 +70,9 @@ fn adapter(manifest: &Manifest, report: &mut Report<'_>) {
         report.error("adapter", format!("`adapter` is {adapter:?}, which is no adapter"), Some(hint));
         return;
     }
-    report.error("adapter", format!("`adapter` {adapter:?} is not part of this gateway"), None);
+    if Mail::named(adapter).is_none() {
+        report.error("adapter", format!("`adapter` {adapter:?} is not part of this gateway"), None);
+    }
     let sections = [
         ("message", manifest.message.is_some()),
         ("receipts", manifest.receipts.is_some()),

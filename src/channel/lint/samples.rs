@@ -3,11 +3,14 @@
 use serde_json::{Map, Value};
 
 use super::Report;
-use crate::channel::{
-    document::did_you_mean,
-    manifest::{ExpectVerify, Manifest, Sample, SampleSetting},
-    open::{mistake_in, text_of},
-    sample::Rehearsal,
+use crate::{
+    adapter::mail::Mail,
+    channel::{
+        document::did_you_mean,
+        manifest::{Manifest, Sample, SampleSetting},
+        open::{mistake_in, text_of},
+        sample::Rehearsal,
+    },
 };
 
 /// The fields that `loket channel try` prints (DESIGN §6).
@@ -48,7 +51,8 @@ const RECEIPT: [&str; 3] = ["id", "status", "error"];
 
 /// What can be seen without running them.
 pub fn check(manifest: &Manifest, report: &mut Report<'_>) {
-    let passes = |sample: &Sample| sample.expect.verify == Some(ExpectVerify::Pass);
+    let is_mail = Mail::named(&manifest.adapter).is_some();
+    let passes = |sample: &Sample| sample.expect.shows_a_message(is_mail);
     if !manifest.samples.iter().any(passes) {
         let hint =
             "add a [[sample]] with a real request and expect = { verify = \"pass\", messages = [...] }".to_owned();

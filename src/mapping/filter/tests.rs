@@ -17,7 +17,7 @@ static SETTINGS: LazyLock<Settings> = LazyLock::new(|| {
 static ZONE: LazyLock<TimeZone> = LazyLock::new(|| TimeZone::get("Asia/Jakarta").unwrap());
 
 fn surroundings() -> Surroundings<'static> {
-    Surroundings { settings: &SETTINGS, country: "ID", timezone: &ZONE }
+    Surroundings::new(&SETTINGS, "ID", &ZONE)
 }
 
 fn eval(source: &str, input: &Json) -> Result<Option<Json>, String> {

@@ -37,7 +37,7 @@ impl Sections {
     fn run(&self, endpoint: &str, request: &Request) -> Result<Mapped, MappingFault> {
         let at = Timestamp::from_second(1_767_225_600).unwrap();
         let root = Root::decode(request, endpoint, None, at, &self.receive, &SETTINGS)?;
-        let surroundings = Surroundings { settings: &SETTINGS, country: "ID", timezone: &ZONE };
+        let surroundings = Surroundings::new(&SETTINGS, "ID", &ZONE);
         self.compile().unwrap().run(&root, &surroundings)
     }
 

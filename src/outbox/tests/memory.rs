@@ -208,6 +208,12 @@ impl Store for Memory {
     async fn constant(&self, _: &str, _: &[u8]) -> Result<Vec<u8>, StoreError> {
         unreachable!("the outbox does not call it")
     }
+    async fn cursor(&self, _: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        unreachable!("the outbox does not call it")
+    }
+    async fn set_cursor(&self, _: &str, _: &[u8]) -> Result<(), StoreError> {
+        unreachable!("the outbox does not call it")
+    }
     async fn hold(&self, _: &str, _: &str, _: SignedDuration, _: Timestamp) -> Result<bool, StoreError> {
         Ok(true)
     }

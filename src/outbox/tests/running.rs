@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    adapter::webhook::{Sections, Webhook},
+    adapter::{
+        Engine,
+        webhook::{Sections, Webhook},
+    },
     channel::{
         ChannelFacts,
         manifest::{Manifest, Verify},
     },
     complaint::Medium,
+    mail::addresses::OurAddresses,
     outbox::probe::ProbeResult,
     signature::{Scheme, VerifyMode},
 };
@@ -71,7 +75,10 @@ fn channel(base: &str, per_second: f64) -> Channel {
         enabled: true,
         max_body: manifest.receive.max_body,
         manifest: Arc::new(manifest),
-        engine: Arc::new(engine),
+        engine: Arc::new(Engine::Webhook(Box::new(engine))),
+        post: None,
+        ours: OurAddresses::none(),
+        trusted_servers: Vec::new(),
         verifier,
         mode: VerifyMode::Enforce,
         settings,

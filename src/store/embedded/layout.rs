@@ -25,7 +25,7 @@
 //! | state | `x` channel `0` external id | until, the answer |
 //! | state | `p` channel `0` external id | until, a parked report in JSON |
 //! | state | `b` budget, `h` lease name | until, count; until, owner |
-//! | state | `u` name | a constant |
+//! | state | `u` name, `c` name | a constant; a cursor |
 //! | state | `z` until, key | nothing: what is swept, by time |
 
 use jiff::Timestamp;

@@ -1,4 +1,4 @@
-//! Complaint records, the vault, constants, budgets and leases of the embedded store.
+//! Complaint records, the vault, constants, cursors, budgets and leases of the embedded store.
 
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
@@ -92,6 +92,19 @@ pub(super) fn constant(engine: &Engine, name: &str, proposal: &[u8]) -> Result<V
         }
         changes.put(Space::State, key, Value::with_room(proposal.len()).bytes(proposal).done());
         Ok(proposal.to_vec())
+    })
+}
+
+pub(super) fn cursor(engine: &Engine, name: &str) -> Result<Option<Vec<u8>>, Failure> {
+    let value = engine.get(Space::State, &layout::named(b'c', name))?;
+    value.map(|value| Reader::new(&value).map(|reader| reader.rest().to_vec())).transpose()
+}
+
+pub(super) fn set_cursor(engine: &Engine, name: &str, value: &[u8]) -> Result<(), Failure> {
+    engine.write(|_, changes| {
+        let key = layout::named(b'c', name);
+        changes.put(Space::State, key, Value::with_room(value.len()).bytes(value).done());
+        Ok(())
     })
 }
 

@@ -1,4 +1,4 @@
-//! Complaints, the vault, constants, budgets and leases.
+//! Complaints, the vault, constants, cursors, budgets and leases.
 
 use jiff::{SignedDuration, Timestamp};
 use redis::Value;
@@ -79,6 +79,20 @@ impl RedisStore {
         set.arg(&key).arg(proposal).arg("NX").arg("GET");
         let before = self.api.run_one(&key, set, Confirm::Yes).await?;
         Ok(text(&before).map_or_else(|| proposal.to_vec(), <[u8]>::to_vec))
+    }
+
+    pub(super) async fn shared_cursor(&self, name: &str) -> Result<Option<Vec<u8>>, StoreError> {
+        let key = format!("loket:cursor:{name}");
+        let mut command = redis::cmd("GET");
+        command.arg(&key);
+        Ok(text(&self.api.run_one(&key, command, Confirm::No).await?).map(<[u8]>::to_vec))
+    }
+
+    pub(super) async fn set_shared_cursor(&self, name: &str, value: &[u8]) -> Result<(), StoreError> {
+        let key = format!("loket:cursor:{name}");
+        let mut command = redis::cmd("SET");
+        command.arg(&key).arg(value);
+        self.api.run_one(&key, command, Confirm::Yes).await.map(drop)
     }
 
     pub(super) async fn take_from_budget(

@@ -120,3 +120,11 @@ pub async fn a_store_that_is_there_answers_a_ping(store: Opened) {
     store.ping().await.expect("there");
     store.confirm().await.expect("nothing to confirm");
 }
+
+pub async fn a_cursor_is_what_was_set_last(store: Opened) {
+    assert_eq!(store.cursor("mailbox:surat").await.expect("read"), None);
+    store.set_cursor("mailbox:surat", b"1").await.expect("written");
+    store.set_cursor("mailbox:surat", b"").await.expect("written");
+    assert_eq!(store.cursor("mailbox:surat").await.expect("read").as_deref(), Some(b"".as_slice()));
+    assert_eq!(store.cursor("mailbox:lain").await.expect("read"), None);
+}

@@ -7,6 +7,8 @@ use crate::settings::Setting;
 
 const TWILIO: &str = include_str!("../../../../channels/twilio-sms.toml");
 
+static ZONE: TimeZone = TimeZone::UTC;
+
 fn compiled(rules: &str) -> Send {
     let rules: SendRules = toml::from_str(rules).expect("the section parses");
     let mut errors = Vec::new();
@@ -47,7 +49,8 @@ fn response(status: u16, body: &str) -> Response {
 }
 
 fn judged(send: &Send, response: &Response) -> Judgement {
-    let surroundings = Surroundings { settings: &settings(), country: "ID", timezone: &TimeZone::UTC };
+    let settings = settings();
+    let surroundings = Surroundings::new(&settings, "ID", &ZONE);
     send.judge(response, &surroundings, Timestamp::UNIX_EPOCH)
 }
 
@@ -274,7 +277,8 @@ fn a_probe_is_asked_and_judged() {
         (outgoing.method.as_str(), outgoing.url.as_str()),
         ("GET", "https://api.twilio.com/2010-04-01/Accounts/AC1.json")
     );
-    let surroundings = Surroundings { settings: &settings(), country: "ID", timezone: &TimeZone::UTC };
+    let settings = settings();
+    let surroundings = Surroundings::new(&settings, "ID", &ZONE);
     assert_eq!(probe.judge(&response(200, r#"{"status":"active"}"#), &surroundings), (true, None));
     assert_eq!(probe.judge(&response(200, r#"{"status":"suspended"}"#), &surroundings), (false, None));
     assert_eq!(probe.judge(&response(401, ""), &surroundings), (false, None));
