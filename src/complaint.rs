@@ -13,7 +13,9 @@ mod event;
 mod ids;
 
 pub use event::{Event, EventKind, Sensitivity};
-pub use ids::{BadTrackingId, TrackingId, derived_bytes, derived_uuid7, event_id, hex, reporter_ref};
+pub use ids::{
+    BadTrackingId, TrackingId, base32, derived_bytes, derived_uuid7, event_id, from_base32, hex, reporter_ref,
+};
 
 /// JSON Schema of [`Complaint`].
 pub const COMPLAINT_SCHEMA: &str = include_str!("complaint/complaint.schema.json");

@@ -13,10 +13,12 @@ use crate::{
 };
 
 pub mod addresses;
+pub mod answer;
 pub mod envelope;
 pub mod machine;
 pub mod quote;
 mod read;
+pub mod token;
 
 use addresses::OurAddresses;
 pub use envelope::Envelope;

@@ -127,15 +127,38 @@ pub fn event_id<'a>(channel: &ChannelId, kind: &str, claims: impl IntoIterator<I
 
 /// `rp_` and 20 base32 symbols (RFC 4648, lower case) of HMAC-SHA-256(key, channel id and primary identity).
 pub fn reporter_ref(key: &hmac::Key, channel: &ChannelId, identity: &str) -> String {
-    const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
     let tag = hmac::sign(key, format!("{channel}\n{identity}").as_bytes());
-    let mut text = String::from("rp_");
-    for five in tag.as_ref().chunks(5).take(3) {
-        let bits = five.iter().fold(0_u64, |bits, byte| bits << 8 | u64::from(*byte));
-        text.extend((0..8).rev().map(|place| char::from(BASE32[((bits >> (5 * place)) & 31) as usize])));
+    format!("rp_{}", &base32(&tag.as_ref()[..15])[..20])
+}
+
+/// The symbols of RFC 4648, section 6, in lower case.
+const BASE32: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
+
+/// Base32 (RFC 4648, section 6) in lower case, without padding.
+pub fn base32(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len().div_ceil(5) * 8);
+    for five in bytes.chunks(5) {
+        let mut bits = [0; 8];
+        bits[3..3 + five.len()].copy_from_slice(five);
+        let bits = u64::from_be_bytes(bits);
+        let symbols = (five.len() * 8).div_ceil(5);
+        text.extend((0..symbols).map(|place| char::from(BASE32[((bits >> (35 - 5 * place)) & 31) as usize])));
     }
-    text.truncate(3 + 20);
     text
+}
+
+/// What [`base32`] wrote; None for anything that it does not write.
+pub fn from_base32(text: &str) -> Option<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(text.len() * 5 / 8);
+    for symbols in text.as_bytes().chunks(8) {
+        let mut bits = 0_u64;
+        for symbol in symbols {
+            bits = bits << 5 | BASE32.iter().position(|other| other == symbol)? as u64;
+        }
+        bits <<= 5 * (8 - symbols.len());
+        bytes.extend_from_slice(&bits.to_be_bytes()[3..3 + symbols.len() * 5 / 8]);
+    }
+    (base32(&bytes) == text).then_some(bytes)
 }
 
 /// Lower-case hex.
@@ -149,6 +172,25 @@ pub fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn base32_agrees_with_the_vectors_of_its_rfc() {
+        // RFC 4648, section 10, in lower case and without padding.
+        for (bytes, text) in [
+            ("", ""),
+            ("f", "my"),
+            ("fo", "mzxq"),
+            ("foo", "mzxw6"),
+            ("foob", "mzxw6yq"),
+            ("fooba", "mzxw6ytb"),
+            ("foobar", "mzxw6ytboi"),
+        ] {
+            assert_eq!(base32(bytes.as_bytes()), text);
+            assert_eq!(from_base32(text).as_deref(), Some(bytes.as_bytes()));
+        }
+        assert_eq!(from_base32("mz"), None, "bits that mean nothing are zero");
+        assert_eq!(from_base32("a1"), None);
+    }
+
     use super::*;
 
     #[test]
