@@ -81,6 +81,7 @@ impl Maker {
             external_id: None,
             status: None,
             failure: None,
+            head: None,
         };
         Transition {
             turn: None,

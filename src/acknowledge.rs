@@ -9,18 +9,21 @@ use ring::digest;
 
 use crate::{
     complaint::hex,
-    converse::Said,
+    converse::{AnsweredLetter, Said},
     gsm,
     locale::Locales,
     receipt::ChannelId,
     sender::Sender,
-    store::{OutboxEntry, OutboxKind},
+    store::{LetterHead, OutboxEntry, OutboxKind},
 };
 
 /// A number that gets more answers than [`LOOP_ANSWERS`] within this time talks to us as a machine does.
 pub const LOOP_WINDOW: SignedDuration = SignedDuration::from_mins(5);
 /// Answers to one sender within [`LOOP_WINDOW`].
 pub const LOOP_ANSWERS: usize = 3;
+
+/// Of [`Terms::answers_a_day`].
+const DAY: SignedDuration = SignedDuration::from_hours(24);
 
 /// Answers to a citizen's question, by their name without the medium. All others are our own initiative.
 const ASKED_FOR: [&str; 11] = [
@@ -46,6 +49,8 @@ pub struct Occasion<'a> {
     pub reporter_ref: &'a str,
     pub complaint_id: Option<uuid::Uuid>,
     pub replyable: bool,
+    /// The letter that is answered, on a channel for mail.
+    pub letter: Option<&'a AnsweredLetter>,
 }
 
 /// What the channel allows.
@@ -56,6 +61,10 @@ pub struct Terms<'a> {
     pub acknowledge: bool,
     /// The manifest says how a text is sent.
     pub can_send: bool,
+    /// Answers to one sender in a day, where there is a cap.
+    pub answers_a_day: Option<usize>,
+    /// The channel's name: the subject of a letter that is about no report.
+    pub title: &'a str,
 }
 
 /// None where nothing may be sent: not replyable, the channel says `acknowledge = false` or cannot send, or a loop.
@@ -71,7 +80,8 @@ pub fn acknowledge(
     let said = occasion.said;
     let wanted = (terms.acknowledge && !sender.stopped) || is_asked_for(said.message);
     let in_loop = sender.answers_within(LOOP_WINDOW, now) >= LOOP_ANSWERS;
-    if !occasion.replyable || !terms.can_send || !wanted || in_loop {
+    let enough = terms.answers_a_day.is_some_and(|most| sender.answers_within(DAY, now) >= most);
+    if !occasion.replyable || !terms.can_send || !wanted || in_loop || enough {
         return None;
     }
     let text = text(said, locales)?;
@@ -90,7 +100,19 @@ pub fn acknowledge(
         external_id: None,
         status: None,
         failure: None,
+        head: occasion.letter.map(|letter| LetterHead {
+            subject: subject(said, terms.title, locales),
+            in_reply_to: letter.message_id.clone(),
+        }),
     })
+}
+
+/// The number of the report, so that clients keep all letters about it together; the subject that a citizen wrote is
+/// never repeated.
+fn subject(said: &Said, title: &str, locales: &Locales) -> String {
+    let Some(id) = said.arguments.iter().find(|(name, _)| *name == "id") else { return title.to_owned() };
+    let subject = locales.text("email.ack_subject", &said.language, std::slice::from_ref(id));
+    if said.message == "email.ack_body" { subject } else { format!("Re: {subject}") }
 }
 
 /// The words, if there are any and none of them is the citizen's.
@@ -113,7 +135,7 @@ fn is_asked_for(message: &str) -> bool {
 }
 
 /// Lower-case hex SHA-256 of channel id, `ack` and cause, joined by line feeds.
-fn outbox_id(channel: &ChannelId, cause: &str) -> String {
+pub fn outbox_id(channel: &ChannelId, cause: &str) -> String {
     hex(digest::digest(&digest::SHA256, format!("{channel}\nack\n{cause}").as_bytes()).as_ref())
 }
 
@@ -164,8 +186,16 @@ mod tests {
                 reporter_ref: "rp_aaaaaaaaaaaaaaaaaaaa",
                 complaint_id: None,
                 replyable: self.replyable,
+                letter: None,
             };
-            let terms = Terms { channel: &channel, acknowledge: self.acknowledge, can_send: self.can_send };
+            let (acknowledge_here, can_send) = (self.acknowledge, self.can_send);
+            let terms = Terms {
+                channel: &channel,
+                acknowledge: acknowledge_here,
+                can_send,
+                answers_a_day: None,
+                title: "Loket",
+            };
             acknowledge(&occasion, &mut self.sender, terms, &Locales::default(), now)
         }
     }

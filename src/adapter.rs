@@ -33,7 +33,7 @@ impl Engine {
     pub fn parse(&self, journalled: Journalled, surroundings: &Surroundings<'_>) -> Parsed {
         match self {
             Self::Webhook(webhook) => webhook.parse(journalled, surroundings),
-            Self::Mail(mail) => mail.parse(journalled, surroundings),
+            Self::Mail(_) => Mail::parse(journalled, surroundings),
         }
     }
 
@@ -41,7 +41,7 @@ impl Engine {
     pub fn read(&self, receipt: &Receipt, surroundings: &Surroundings<'_>) -> Result<Mapped, MappingFault> {
         match self {
             Self::Webhook(webhook) => webhook.read(receipt, surroundings),
-            Self::Mail(mail) => mail.read(receipt, surroundings),
+            Self::Mail(_) => Mail::read(receipt, surroundings),
         }
     }
 

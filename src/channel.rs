@@ -49,7 +49,7 @@ pub struct Channel {
     pub enabled: bool,
     pub manifest: Arc<Manifest>,
     pub engine: Arc<Engine>,
-    /// What the settings of a native mail channel say.
+    /// What the settings of a channel for mail say.
     pub post: Option<Arc<Post>>,
     /// Of a channel that brings letters: its own addresses, and the servers that are believed.
     pub ours: OurAddresses,

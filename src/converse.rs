@@ -12,7 +12,7 @@ use crate::{
     agencies::Agencies,
     assemble::Assembled,
     channel::ChannelFacts,
-    complaint::{Complaint, Event, EventKind, FollowUp, Sensitivity, TrackingId},
+    complaint::{Complaint, Event, EventKind, FollowUp, Medium, Sensitivity, TrackingId},
     gateway::Gateway,
     receipt::{ChannelId, ReceiptId},
     sender::Sender,
@@ -22,6 +22,7 @@ use crate::{
 pub mod command;
 pub mod compose;
 mod earlier;
+pub mod mail_thread;
 pub mod said;
 pub mod sms;
 mod target;
@@ -56,6 +57,21 @@ pub struct Matter {
     pub claim_keys: Vec<ClaimKey>,
     pub receipts: Vec<ReceiptId>,
     pub received_at: Timestamp,
+    /// Of a channel for mail.
+    pub letter: Option<AnsweredLetter>,
+}
+
+/// The letter that an answer goes out to.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AnsweredLetter {
+    /// Its Message-ID, if it had one.
+    pub message_id: Option<String>,
+}
+
+impl std::fmt::Debug for AnsweredLetter {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("AnsweredLetter(***)")
+    }
 }
 
 #[derive(Debug)]
@@ -129,21 +145,35 @@ impl WholeFollowUp {
     }
 }
 
-/// The tracking id that the message asks about: the pipeline looks it up before [`converse`].
-pub fn asks_about(message: &Assembled, sender: &Sender) -> Option<TrackingId> {
-    let text = message.message.message.text.as_deref()?;
-    match command::read(text) {
-        command::Reading::Command(command, _) => match command {
-            Command::Status(Some(id))
-            | Command::Add(id, _)
-            | Command::Withdraw(id)
-            | Command::Erase(id)
-            | Command::Hide { report: Some(id), .. } => Some(id),
-            Command::Status(None) => sender.reports.last().map(|report| report.tracking_id.clone()),
-            _ => None,
-        },
+/// What a message asks about: the pipeline looks it up before [`converse`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Asked {
+    Tracking(TrackingId),
+    /// The complaint of a signed thread.
+    Complaint(Uuid),
+}
+
+/// The one report that a message names, if it names one. A number in a command says more than the thread that it stands
+/// in, and that more than a number in a subject.
+pub fn asks_about(message: &Assembled, sender: &Sender, channel: &ChannelFacts, gateway: &Gateway) -> Option<Asked> {
+    let command = message.message.message.text.as_deref().map(command::read);
+    let command = match command {
+        Some(command::Reading::Command(command, _)) => Some(command),
         _ => None,
+    };
+    if let Some(id) = command.as_ref().and_then(Command::names) {
+        return Some(Asked::Tracking(id.clone()));
     }
+    if channel.medium == Medium::Email {
+        let message = &message.message.message;
+        let thread = mail_thread::complaint(message, gateway).map(Asked::Complaint);
+        let named = thread.or_else(|| mail_thread::number(message).map(Asked::Tracking));
+        if named.is_some() {
+            return named;
+        }
+    }
+    let last = || sender.reports.last().map(|report| Asked::Tracking(report.tracking_id.clone()));
+    command.filter(|command| *command == Command::Status(None)).and_then(|_| last())
 }
 
 /// Decides, and changes nothing but the sender's memory. `known` is the entry of what [`asks_about`] named.

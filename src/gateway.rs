@@ -48,3 +48,26 @@ impl Gateway {
         self.reporter_key.get().expect("the pipeline waits until the store has told it")
     }
 }
+
+#[cfg(test)]
+impl Gateway {
+    /// A gateway for tests.
+    pub fn example() -> Self {
+        Self {
+            name: "gw-1".to_owned(),
+            organisation: "Kota Contoh".to_owned(),
+            public_url: "https://loket.example".to_owned(),
+            privacy_url: "loket.example/data".to_owned(),
+            working_days: 3,
+            country: "ID".to_owned(),
+            timezone: TimeZone::get("Asia/Jakarta").expect("a zone"),
+            language: "id".to_owned(),
+            notice_version: "2026-10".to_owned(),
+            reporter_disclosure: ReporterDisclosure::Agency,
+            content_disclosure: ContentDisclosure::Public,
+            reporter_key: hmac::Key::new(hmac::HMAC_SHA256, b"a key").into(),
+            raw_retention: Span::from_secs(30 * 86_400),
+            claim_window: Span::from_secs(30 * 86_400),
+        }
+    }
+}

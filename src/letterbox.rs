@@ -7,12 +7,13 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::{
+    adapter::mail::Mail,
     channel::{Channel, ChannelSet, Slot},
     clock,
     journal::{Durable, Journal, JournalError},
     mail::{Envelope, addresses::Recipient},
     receipt::{ChannelId, Receipt, ReceiptId},
-    signature::Verified,
+    signature::{Transport, Verified},
     telemetry::Metrics,
 };
 
@@ -27,7 +28,7 @@ pub struct Letterbox {
 
 impl Letterbox {
     /// Mail channels that are open and enabled, with the word of their adapter.
-    pub fn channels(&self, adapter: crate::adapter::mail::Mail) -> Vec<Arc<Channel>> {
+    pub fn channels(&self, adapter: Mail) -> Vec<Arc<Channel>> {
         let set = self.channels.borrow();
         let open = set.slots.values().filter_map(|slot| match slot {
             Slot::Open(channel) if channel.enabled && channel.engine.mail() == Some(adapter) => Some(channel.clone()),
@@ -38,7 +39,7 @@ impl Letterbox {
 
     /// Whose address is this? The channels of our own server alone take mail for others.
     pub fn recipient(&self, address: &str) -> Option<(Arc<Channel>, Recipient)> {
-        let channels = self.channels(crate::adapter::mail::Mail::Smtp);
+        let channels = self.channels(Mail::Smtp);
         channels.into_iter().find_map(|channel| {
             let recipient = channel.ours.find(address)?;
             Some((channel, recipient))
@@ -68,7 +69,7 @@ impl Letterbox {
             draw: clock::random(),
             request: envelope.request(channel.id().as_str(), letter),
         };
-        let transport = channel.engine.mail().map_or(crate::signature::Transport::Unasked, |mail| mail.transport());
+        let transport = channel.engine.mail().map_or(Transport::Unasked, Mail::transport);
         let appended = self.journal.append(Verified::letter(receipt, transport)).await;
         if let Err(error) = &appended {
             self.refused(channel.id(), error);

@@ -104,7 +104,13 @@ pub struct Mapped {
 impl Mapped {
     /// A receipt that is one letter. One that only reports on letters of ours is no message.
     pub fn of_letter(letter: Letter) -> Self {
-        let Letter { message, reports, checks } = letter;
+        let Letter { mut message, reports, checks } = letter;
+        // What a bounce is about is what it answers.
+        for report in &reports {
+            if !message.references.contains(&report.id) {
+                message.references.push(report.id.clone());
+            }
+        }
         Self { messages: vec![(0, message)], reports, checks, ..Self::default() }
     }
 }

@@ -17,6 +17,7 @@ use tokio::{
 use crate::{
     channel::{Channel, ChannelSet, Slot},
     clock,
+    gateway::Gateway,
     http::Http,
     receipt::ChannelId,
     store::{OutboxEntry, Store, StoreError},
@@ -27,6 +28,7 @@ use crate::{
 mod attempt;
 mod backoff;
 mod courier;
+mod mailer;
 mod pace;
 pub mod probe;
 mod tokens;
@@ -69,6 +71,8 @@ pub struct Parts {
     pub vault: Arc<Vault>,
     pub http: Http,
     pub metrics: Arc<Metrics>,
+    /// Its key signs the threads of letters.
+    pub gateway: Arc<Gateway>,
     /// This gateway's name: under it the sending of a channel is held.
     pub owner: String,
     /// The channels as they are now.
@@ -119,7 +123,7 @@ struct Round {
 
 impl Outbox {
     pub fn new(store: Arc<dyn Store>, parts: Parts) -> Self {
-        let courier = Courier::new(Arc::clone(&store), parts.vault, parts.http, parts.metrics);
+        let courier = Courier::new(Arc::clone(&store), parts.vault, parts.http, parts.metrics, parts.gateway);
         Self {
             courier: Arc::new(courier),
             store,

@@ -207,6 +207,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         vault: app.vault.clone(),
         http: http.clone(),
         metrics: app.metrics.clone(),
+        gateway: app.gateway.clone(),
         channels: app.channels.clone(),
         owner: app.gateway.name.clone(),
         wake: app.outbox_bell.clone(),

@@ -15,8 +15,8 @@ pub use fragments::{Flushed, Fragment, Gathering, Waiting};
 
 /// Reports that are remembered: STATUS without a number shows as many.
 const REPORTS: usize = 5;
-/// Times of answers that are remembered: the loop breaker looks at no more.
-const ANSWERS: usize = 8;
+/// Times of answers that are remembered: the loop breaker and the cap of a day look at no more.
+pub const ANSWERS: usize = 16;
 /// Look-ups within an hour; more are not answered.
 const LOOK_UPS: usize = 10;
 /// Older reports whose follow-ups are still numbered.
@@ -165,7 +165,7 @@ impl Sender {
         keep_last(&mut self.answers, ANSWERS);
     }
 
-    /// How many answers went out in the time before `now`; at most the eight that are remembered.
+    /// How many answers went out in the time before `now`; at most as many as are remembered.
     pub fn answers_within(&self, span: SignedDuration, now: Timestamp) -> usize {
         within(&self.answers, span.as_secs(), now)
     }

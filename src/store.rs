@@ -248,6 +248,33 @@ pub struct OutboxEntry {
     /// The last failure, in words for operators.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
+    /// Of an answer by mail.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub head: Option<LetterHead>,
+}
+
+/// What an answer by mail has besides its words.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LetterHead {
+    pub subject: String,
+    /// Message-ID of the letter that is answered: a citizen's, or the one that acknowledged it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_reply_to: Option<String>,
+}
+
+impl std::fmt::Debug for LetterHead {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str("LetterHead(***)")
+    }
+}
+
+/// A citizen's address did not take an answer of ours.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Undeliverable {
+    pub at: Timestamp,
+    /// Status and words of the server that refused it, without addresses.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 impl std::fmt::Debug for OutboxEntry {
@@ -482,6 +509,19 @@ pub trait Store: Send + Sync + 'static {
     /// Notes how far it was read, durably. Whoever reads holds a lease; one who lost it may set the cursor back, which
     /// costs nothing but reading again.
     async fn set_cursor(&self, name: &str, value: &[u8]) -> Result<(), StoreError>;
+
+    /// The last bounce of an answer on this complaint.
+    async fn undeliverable(&self, complaint_id: Uuid) -> Result<Option<Undeliverable>, StoreError> {
+        let value = self.cursor(&format!("undeliverable:{complaint_id}")).await?;
+        // What cannot be read was written by a version that is not there yet.
+        Ok(value.and_then(|value| serde_json::from_slice(&value).ok()))
+    }
+
+    /// Notes a bounce, durably.
+    async fn set_undeliverable(&self, complaint_id: Uuid, bounce: &Undeliverable) -> Result<(), StoreError> {
+        let value = serde_json::to_vec(bounce).map_err(|error| StoreError::Broken(error.to_string()))?;
+        self.set_cursor(&format!("undeliverable:{complaint_id}"), &value).await
+    }
 
     /// Takes or renews the lease `name` for `owner` until `now` and `ttl`; false while somebody else holds it.
     async fn hold(

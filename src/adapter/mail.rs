@@ -6,13 +6,14 @@
 
 use std::{fmt, path::PathBuf};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
-use super::Parsed;
+use super::{Parsed, webhook::send::Outgoing};
 use crate::{
     journal::Journalled,
     mail::{self, Circumstances, Envelope, addresses::OurAddresses, envelope::Protocol},
     mapping::{Mapped, MappingFault, Surroundings},
+    percent,
     receipt::{Origin, Receipt},
     settings::Settings,
     signature::Transport,
@@ -135,6 +136,31 @@ pub enum After {
     Delete,
 }
 
+impl OAuth {
+    /// The request that gets an access token.
+    pub fn request(&self) -> Outgoing {
+        let mut fields = vec![
+            ("grant_type", "refresh_token"),
+            ("client_id", self.client_id.as_str()),
+            ("refresh_token", self.refresh_token.expose_secret()),
+        ];
+        fields.extend(self.client_secret.as_ref().map(|secret| ("client_secret", secret.expose_secret())));
+        fields.extend(self.scope.as_deref().map(|scope| ("scope", scope)));
+        let body = fields
+            .iter()
+            .map(|(name, value)| format!("{name}={}", percent::encoded(value)))
+            .collect::<Vec<_>>()
+            .join("&");
+        Outgoing {
+            method: "POST".to_owned(),
+            url: self.token_url.clone(),
+            shown: self.token_url.clone(),
+            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
+            body: body.into_bytes(),
+        }
+    }
+}
+
 impl Mail {
     /// By the word of a manifest.
     pub fn named(adapter: &str) -> Option<Self> {
@@ -168,10 +194,10 @@ impl Mail {
     }
 
     /// Takes a receipt apart. What cannot be read is in the faults, never a failure of the channel.
-    pub fn parse(self, journalled: Journalled, surroundings: &Surroundings<'_>) -> Parsed {
+    pub fn parse(journalled: Journalled, surroundings: &Surroundings<'_>) -> Parsed {
         let (receipt, verdict, _) = journalled.into_parts();
         let mut origin = Origin::of(&receipt, verdict);
-        match self.read(&receipt, surroundings) {
+        match Self::read(&receipt, surroundings) {
             Ok(mapped) => {
                 origin.verdict.checks.extend(mapped.checks.iter().cloned());
                 Parsed::new(origin, mapped)
@@ -181,7 +207,7 @@ impl Mail {
     }
 
     /// What a letter says, for samples and `loket channel try`: there the journal is not asked.
-    pub fn read(self, receipt: &Receipt, surroundings: &Surroundings<'_>) -> Result<Mapped, MappingFault> {
+    pub fn read(receipt: &Receipt, surroundings: &Surroundings<'_>) -> Result<Mapped, MappingFault> {
         let envelope = Envelope::of(&receipt.request);
         let circumstances = Circumstances {
             envelope: &envelope,

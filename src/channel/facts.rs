@@ -38,6 +38,10 @@ pub struct ChannelFacts {
     pub album_window: Span,
     /// `group.max`: longest wait for an album.
     pub album_max: Span,
+    /// Answers on our own initiative to one sender in a day; None: no cap of this kind.
+    pub answers_a_day: Option<usize>,
+    /// Only letters whose DMARC passes are answered.
+    pub answers_aligned_only: bool,
 }
 
 impl ChannelFacts {
@@ -59,6 +63,8 @@ impl ChannelFacts {
             parts_timeout: Span::from_secs(600),
             album_window: Span::from_secs(2),
             album_max: Span::from_secs(10),
+            answers_a_day: None,
+            answers_aligned_only: false,
         }
     }
 

@@ -19,10 +19,9 @@ use super::{
 use crate::{
     adapter::{
         Engine,
-        mail::{Post, SettingError},
+        mail::{Answering, Mail, Post, SettingError},
     },
     diagnostic::{Diagnostic, Source},
-    mail::addresses::OurAddresses,
     receipt::ChannelId,
     secret::SecretRef,
     settings::Settings,
@@ -336,19 +335,16 @@ fn secret_files(file: &ChannelFile, config_dir: &Path) -> Vec<PathBuf> {
 pub struct Keyed {
     pub verifier: Verifier,
     pub settings: Settings,
-    /// Of a native mail channel.
+    /// Of a channel for mail.
     pub post: Option<Post>,
 }
 
-/// The settings of a native mail channel; None for every other.
+/// What the settings of a channel for mail say; None for every other channel.
 pub fn post(engine: &Engine, settings: &Settings, config_dir: &Path) -> Result<Option<Post>, Vec<SettingError>> {
-    engine.mail().map(|mail| mail.post(settings, config_dir)).transpose()
-}
-
-/// The mail addresses of a channel that brings letters by webhook: its plain setting `addresses`.
-fn webhook_addresses(settings: &Settings) -> OurAddresses {
-    let list = settings.plain().find(|(name, _)| *name == "addresses").map_or("", |(_, list)| list);
-    OurAddresses::parse(list).unwrap_or_default()
+    // A provider whose webhook brings letters answers by SMTP too, where its manifest asks for a server.
+    let has_addresses = settings.plain().any(|(name, _)| name == "addresses");
+    let mail = engine.mail().or_else(|| has_addresses.then_some(Mail::Smtp));
+    mail.map(|mail| mail.post(settings, config_dir)).transpose()
 }
 
 /// Puts a channel together.
@@ -367,10 +363,14 @@ pub fn channel(id: ChannelId, parts: &Parts<'_>, keyed: Keyed, terms: Terms, pub
     facts.acknowledge = terms.acknowledge;
     facts.queue = terms.queue;
     facts.can_reply = match &post {
-        Some(post) => post.submission.is_some(),
-        None => parts.engine.webhook().is_some_and(|webhook| webhook.send.is_some()),
+        Some(post) if post.submission.is_some() => true,
+        _ => parts.engine.webhook().is_some_and(|webhook| webhook.send.is_some()),
     };
     facts.capabilities = manifest.capabilities.iter().filter_map(|capability| capability.of_replies()).collect();
+    if let Some(post) = &post {
+        facts.answers_a_day = Some(post.answers_a_day);
+        facts.answers_aligned_only = post.answer == Answering::OnlyAligned;
+    }
     if let Some(concat) = message.and_then(|message| message.concat.as_ref()) {
         facts.parts_timeout = concat.timeout;
     }
@@ -382,7 +382,7 @@ pub fn channel(id: ChannelId, parts: &Parts<'_>, keyed: Keyed, terms: Terms, pub
         enabled: terms.enabled,
         manifest: Arc::clone(manifest),
         engine: Arc::clone(parts.engine),
-        ours: post.as_ref().map_or_else(|| webhook_addresses(&settings), |post| post.ours.clone()),
+        ours: post.as_ref().map(|post| post.ours.clone()).unwrap_or_default(),
         trusted_servers: post.as_ref().map(|post| post.trusted_servers.clone()).unwrap_or_default(),
         post: post.map(Arc::new),
         verifier,

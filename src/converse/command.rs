@@ -1,6 +1,7 @@
 //! Commands (`conversation-flow.md` §2): any case, and the whole message must match. "Status jalan rusak belum
 //! diperbaiki" is a complaint.
 
+use super::target::Target;
 use crate::complaint::TrackingId;
 
 /// What the citizen orders.
@@ -25,6 +26,33 @@ pub enum Command {
     Notice,
     Language(&'static str),
     Stop,
+}
+
+impl Command {
+    /// The same command in the thread of a report: without a number it is about that one.
+    #[must_use]
+    pub fn about(self, target: &Target) -> Self {
+        let id = || Some(target.tracking_id.clone());
+        match self {
+            Self::Status(None) => Self::Status(id()),
+            Self::Hide { anonymous, confidential, report: None } => {
+                Self::Hide { anonymous, confidential, report: id() }
+            }
+            command => command,
+        }
+    }
+
+    /// The number that stands in it.
+    pub fn names(&self) -> Option<&TrackingId> {
+        match self {
+            Self::Status(Some(id))
+            | Self::Add(id, _)
+            | Self::Withdraw(id)
+            | Self::Erase(id)
+            | Self::Hide { report: Some(id), .. } => Some(id),
+            _ => None,
+        }
+    }
 }
 
 /// How a message reads.

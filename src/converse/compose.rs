@@ -6,7 +6,7 @@
 use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
-use super::{Address, sms::Reading};
+use super::{Address, mail_thread, sms::Reading};
 use crate::{
     assemble::Assembled,
     channel::ChannelFacts,
@@ -172,10 +172,16 @@ impl Material<'_> {
     /// WhatsApp and Telegram are the account's own.
     fn assurance(&self) -> Assurance {
         match (self.origin().verdict.proves.sender, self.channel.medium) {
-            (false, _) => Assurance::Unauthenticated,
             (true, Medium::Whatsapp | Medium::Telegram) => Assurance::ContactVerified,
+            // Who may write from this address said that this letter is from it.
+            (_, Medium::Email) if self.passes_dmarc() => Assurance::ContactVerified,
+            (false, _) => Assurance::Unauthenticated,
             (true, _) => Assurance::TransportVerified,
         }
+    }
+
+    fn passes_dmarc(&self) -> bool {
+        self.message().auth.as_ref().is_some_and(|auth| auth.dmarc == "pass")
     }
 
     fn raw_refs(&self) -> Vec<RawRef> {
@@ -375,18 +381,8 @@ fn missing(reading: &Reading, has_place: bool) -> Vec<String> {
 
 /// The subject of a letter or a form, without the marks of answers; an SMS has none.
 fn title(message: &Message, medium: Medium) -> Option<String> {
-    if medium == Medium::Sms {
-        return None;
-    }
-    let mut title = message.subject.as_deref()?.trim();
-    while let Some(mark) = ["re:", "fwd:", "fw:", "bls:", "trs:"]
-        .into_iter()
-        .find(|mark| title.get(..mark.len()).is_some_and(|head| head.eq_ignore_ascii_case(mark)))
-    {
-        title = title[mark.len()..].trim_start();
-    }
-    let (title, _) = cut(title.to_owned(), TITLE_MAX_CHARS);
-    Some(title.trim_end().to_owned()).filter(|title| !title.is_empty())
+    let subject = message.subject.as_deref().filter(|_| medium != Medium::Sms)?;
+    mail_thread::title(subject, TITLE_MAX_CHARS)
 }
 
 fn place(pin: Option<&Location>, words: Option<&str>) -> Option<Place> {

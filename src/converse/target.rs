@@ -10,6 +10,7 @@ use crate::{
 };
 
 /// A report of this very sender.
+#[derive(Debug)]
 pub struct Target {
     pub complaint_id: Uuid,
     pub tracking_id: TrackingId,

@@ -3,22 +3,19 @@ use std::sync::{Arc, LazyLock};
 use jiff::tz::TimeZone;
 use jsonschema::Validator;
 use proptest::prelude::*;
-use ring::hmac;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::{
     assemble::{Assembly, assemble},
-    complaint::{
-        AgencyHint, COMPLAINT_SCHEMA, ContentDisclosure, FOLLOWUP_SCHEMA, HintSource, Medium, ReporterDisclosure,
-        reporter_ref,
-    },
+    complaint::{AgencyHint, COMPLAINT_SCHEMA, FOLLOWUP_SCHEMA, HintSource, Medium, ReporterDisclosure, reporter_ref},
     message::{Attachment, Identity, Location, Message},
     normalise::normalise,
     receipt::{Check, CheckResult, Origin, Proves, Verdict, VerdictResult},
     store::StatusChange,
-    units::Span,
 };
+
+mod letters;
 
 static COMPLAINT: LazyLock<Validator> = LazyLock::new(|| validator(COMPLAINT_SCHEMA));
 static FOLLOWUP: LazyLock<Validator> = LazyLock::new(|| validator(FOLLOWUP_SCHEMA));
@@ -29,22 +26,7 @@ fn validator(schema: &str) -> Validator {
 }
 
 fn gateway() -> Gateway {
-    Gateway {
-        name: "gw-1".to_owned(),
-        organisation: "Kota Contoh".to_owned(),
-        public_url: "https://loket.example".to_owned(),
-        privacy_url: "loket.example/data".to_owned(),
-        working_days: 3,
-        country: "ID".to_owned(),
-        timezone: TimeZone::get("Asia/Jakarta").expect("a zone"),
-        language: "id".to_owned(),
-        notice_version: "2026-10".to_owned(),
-        reporter_disclosure: ReporterDisclosure::Agency,
-        content_disclosure: ContentDisclosure::Public,
-        reporter_key: hmac::Key::new(hmac::HMAC_SHA256, b"a key").into(),
-        raw_retention: Span::from_secs(30 * 86_400),
-        claim_window: Span::from_secs(30 * 86_400),
-    }
+    Gateway::example()
 }
 
 fn channel(medium: Medium) -> ChannelFacts {

@@ -4,10 +4,10 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    Conversed, Matter, Obeyed, Said, WholeComplaint, WholeFollowUp,
+    AnsweredLetter, Conversed, Matter, Obeyed, Said, WholeComplaint, WholeFollowUp,
     command::{self, Command},
     compose::{self, Addition, Choices, Material},
-    earlier,
+    earlier, mail_thread,
     said::{PlaceKnown, Speaker},
     sms,
     target::Target,
@@ -22,6 +22,8 @@ use crate::{
 
 /// The hint about a short text goes out once in this time.
 const SHORT_HINT: SignedDuration = SignedDuration::from_hours(1);
+/// An answer to the agency's question comes within this time.
+const ASKED: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// A language that the detector is surer of than this is the one to answer in.
 const SURE: f64 = 0.6;
 
@@ -53,10 +55,48 @@ impl Turn<'_> {
         if let Some(target) = earlier::edited(&self.material, self.sender) {
             return self.add(target, Intent::Correction, text, &language);
         }
-        match command {
-            command::Reading::Command(command, _) => self.obey(command, text, &language),
-            command::Reading::Mistyped(id) => self.hear(text, Hint::Mistyped(id), &language),
-            command::Reading::Content => self.hear(text, Hint::None, &language),
+        let thread = self.thread_target();
+        if thread.is_some() && self.is_bounce() {
+            // It is noted on the complaint by its report; nobody has said anything.
+            return self.done_about(None, thread.map(|target| target.complaint_id), &language);
+        }
+        match (command, thread) {
+            (command::Reading::Command(command, _), Some(target)) => self.obey(command.about(&target), text, &language),
+            (command::Reading::Command(command, _), None) => self.obey(command, text, &language),
+            (_, Some(target)) => {
+                let intent = self.intent_of_answer();
+                self.add(target, intent, text, &language)
+            }
+            (command::Reading::Mistyped(id), None) => self.hear(text, Hint::Mistyped(id), &language),
+            (command::Reading::Content, None) => self.hear_letter(text, &language),
+        }
+    }
+
+    /// A report on letters of ours that did not arrive.
+    fn is_bounce(&self) -> bool {
+        self.material.assembled.message.message.auto.as_ref().is_some_and(|auto| auto.bounce)
+    }
+
+    /// The agency has asked within the last 14 days, and this is the answer (`complaint-format.md` §5.2, 6).
+    fn intent_of_answer(&self) -> Intent {
+        let last = self.known.and_then(|known| known.status.last());
+        let is_asked =
+            last.is_some_and(|last| last.status == "info_requested" && self.now.duration_since(last.at).abs() < ASKED);
+        if is_asked { Intent::Reply } else { Intent::AdditionalInformation }
+    }
+
+    /// Content without a thread: a number in the subject of a letter joins it to a report of the same sender, or mentions
+    /// that of another.
+    fn hear_letter(self, text: String, language: &str) -> Conversed {
+        let message = &self.material.assembled.message.message;
+        let number = (self.material.channel.medium == Medium::Email).then(|| mail_thread::number(message)).flatten();
+        let Some(number) = number else { return self.hear(text, Hint::None, language) };
+        match self.own(&number) {
+            Some(target) => {
+                let intent = self.intent_of_answer();
+                self.add(target, intent, text, language)
+            }
+            None => self.hear(text, Hint::Mentions(number), language),
         }
     }
 
@@ -90,14 +130,40 @@ impl Turn<'_> {
         let assembled = self.material.assembled;
         // Two machines that answer each other never stop, so a machine is taken in and not answered (RFC 3834).
         let automatic = assembled.message.flags.iter().any(|flag| matches!(flag, Flag::AutoReply | Flag::Bulk));
+        let message = &assembled.message.message;
+        let letter = (self.material.channel.medium == Medium::Email)
+            .then(|| AnsweredLetter { message_id: message.id.clone().filter(|id| id.starts_with('<')) });
         Matter {
-            say: say.filter(|_| !automatic),
+            say: say.filter(|_| !automatic && !self.may_be_forged()),
+            letter,
             vault: self.material.address(),
             replyable: self.material.replyable(),
             language: language.to_owned(),
             claim_keys: assembled.claim_keys.clone(),
             receipts: assembled.receipts(),
             received_at: assembled.received_at,
+        }
+    }
+
+    /// Whoever is named in a forged letter must not get an answer to it (backscatter).
+    fn may_be_forged(&self) -> bool {
+        let dmarc = self.material.assembled.message.message.auth.as_ref().map_or("", |auth| auth.dmarc.as_str());
+        dmarc == "fail" || (self.material.channel.answers_aligned_only && dmarc != "pass")
+    }
+
+    /// The complaint of the signed thread that the letter stands in. The sender's own memory knows most of it.
+    fn thread_target(&self) -> Option<Target> {
+        if self.material.channel.medium != Medium::Email {
+            return None;
+        }
+        let id = mail_thread::complaint(&self.material.assembled.message.message, self.material.gateway)?;
+        let known = self.known.filter(|known| known.complaint_id == id);
+        match self.sender.reports.iter().find(|report| report.complaint_id == id) {
+            Some(report) => {
+                let sequence = known.map_or(0, |known| known.sequence);
+                Some(Target { sequence, ..Target::of(report) })
+            }
+            None => known.map(Target::known),
         }
     }
 
@@ -269,7 +335,12 @@ impl Turn<'_> {
         let typed =
             matches!(self.material.channel.medium, Medium::Sms | Medium::Chat | Medium::Telegram | Medium::Whatsapp);
         let keyword = |token: &str| if typed { (self.keyword)(token) } else { None };
-        let reading = sms::read(&text, keyword, today);
+        let mut reading = sms::read(&text, keyword, today);
+        if self.material.channel.medium == Medium::Email {
+            let (anonymous, confidential) = mail_thread::wishes(&self.material.assembled.message.message);
+            reading.anonymous |= anonymous;
+            reading.confidential |= confidential;
+        }
         let same = earlier::same_words(&self.material, self.sender, &reading).is_some();
         if !same
             && !matches!(hint, Hint::Mentions(_))

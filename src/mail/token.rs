@@ -5,7 +5,8 @@
 //! 39 letters of base32 in lower case, which survive mail servers that change case: 16 bytes of the complaint id, 8 bytes
 //! of HMAC-SHA-256.
 
-use ring::{constant_time, hmac};
+use ring::hmac;
+use subtle::ConstantTimeEq as _;
 use uuid::Uuid;
 
 use crate::complaint::{base32, from_base32};
@@ -28,7 +29,7 @@ pub fn complaint_of(key: &hmac::Key, token: &str) -> Option<Uuid> {
     let bytes = from_base32(&token.to_ascii_lowercase())?;
     let (id, found) = bytes.split_at_checked(16)?;
     let id = Uuid::from_slice(id).ok().filter(|id| !id.is_nil())?;
-    constant_time::verify_slices_are_equal(found, &tag(key, id)).is_ok().then_some(id)
+    bool::from(found.ct_eq(&tag(key, id))).then_some(id)
 }
 
 /// The Message-ID of an answer: `<token.answer@domain>`; one that is about no complaint has no token.

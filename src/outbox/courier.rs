@@ -10,14 +10,23 @@ use tokio::time::Instant;
 
 use super::{
     attempt::Tried,
+    mailer::Mailer,
     pace::Pace,
     tokens::{Tokens, exposed},
 };
 use crate::{
-    adapter::webhook::send::{Judgement, Letter, Outgoing, Send},
+    adapter::{
+        mail::Post,
+        webhook::{
+            rules::RetryRules,
+            send::{Judgement, Letter, Outgoing, Send},
+        },
+    },
     channel::Channel,
     clock,
+    gateway::Gateway,
     http::Http,
+    mail::answer::{Desk, Draft, Writer, answer},
     mapping::Surroundings,
     receipt::ChannelId,
     store::{OutboxEntry, OutboxKind, SendOutcome, Store, StoreError},
@@ -40,14 +49,23 @@ pub(super) struct Courier {
     vault: Arc<Vault>,
     http: Http,
     metrics: Arc<Metrics>,
+    gateway: Arc<Gateway>,
     tokens: Tokens,
+    mailer: Mailer,
+}
+
+/// How the answers of a channel leave.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Way<'a> {
+    Webhook(&'a Send),
+    Mail(&'a Arc<Post>),
 }
 
 /// What the courier needs of a channel.
 #[derive(Debug)]
 pub(super) struct Counter<'a> {
     pub id: &'a ChannelId,
-    pub send: &'a Send,
+    pub way: Way<'a>,
     pub surroundings: Surroundings<'a>,
     pub receipts_url: &'a str,
     /// False: nothing leaves on our own initiative, whatever was put into the outbox before the operator said so.
@@ -56,12 +74,24 @@ pub(super) struct Counter<'a> {
     pub pace: &'a Pace,
 }
 
+impl Way<'_> {
+    fn retry(self) -> RetryRules {
+        match self {
+            Self::Webhook(send) => send.rules().retry.clone(),
+            Self::Mail(_) => RetryRules::default(),
+        }
+    }
+}
+
 impl<'a> Counter<'a> {
     /// None when the channel cannot send.
     pub fn of(id: &'a ChannelId, channel: &'a Channel, pace: &'a Pace) -> Option<Self> {
         Some(Self {
             id,
-            send: channel.engine.webhook()?.send.as_ref()?,
+            way: match channel.engine.webhook().and_then(|webhook| webhook.send.as_ref()) {
+                Some(send) => Way::Webhook(send),
+                None => Way::Mail(channel.post.as_ref().filter(|post| post.submission.is_some())?),
+            },
             surroundings: channel.surroundings(),
             receipts_url: &channel.receipts_url,
             acknowledge: channel.facts.acknowledge,
@@ -78,8 +108,14 @@ impl std::fmt::Debug for Courier {
 }
 
 impl Courier {
-    pub fn new(store: Arc<dyn Store>, vault: Arc<Vault>, http: Http, metrics: Arc<Metrics>) -> Self {
-        Self { store, vault, http, metrics, tokens: Tokens::default() }
+    pub fn new(
+        store: Arc<dyn Store>,
+        vault: Arc<Vault>,
+        http: Http,
+        metrics: Arc<Metrics>,
+        gateway: Arc<Gateway>,
+    ) -> Self {
+        Self { store, vault, http, metrics, gateway, tokens: Tokens::default(), mailer: Mailer::default() }
     }
 
     /// One try, recorded. When the store is away before anything left, the entry stays as it is.
@@ -93,7 +129,7 @@ impl Courier {
         };
         let tries = entry.attempts.saturating_add(1);
         let draw = u64::from_le_bytes(clock::random());
-        let (outcome, word) = tried.outcome(&counter.send.rules().retry, tries, clock::now(), draw);
+        let (outcome, word) = tried.outcome(&counter.way.retry(), tries, clock::now(), draw);
         log(counter.id, entry, &outcome, tries);
         self.metrics.answer(counter.id.as_str(), word);
         self.record(counter, entry, outcome).await;
@@ -113,7 +149,10 @@ impl Courier {
             return Ok(Tried::never("the vault holds no address of this reporter"));
         };
         Ok(match self.vault.open(&entry.reporter_ref, &sealed) {
-            Ok(address) => self.send(counter, entry, &address).await,
+            Ok(address) => match counter.way {
+                Way::Webhook(send) => self.send(counter, send, entry, &address).await,
+                Way::Mail(post) => self.mail(counter, post, entry, &address).await,
+            },
             Err(error) => Tried::again(error.to_string()),
         })
     }
@@ -127,9 +166,39 @@ impl Courier {
         self.store.spend(&format!("acks:{}:{day}", counter.id), limit, until, now).await
     }
 
+    /// A letter is one part, however long.
+    async fn mail(&self, counter: &Counter<'_>, post: &Arc<Post>, entry: &OutboxEntry, address: &Address) -> Tried {
+        // The store tells it before the first complaint is made; a restart may meet an answer a moment before.
+        let Some(key) = self.gateway.reporter_key.get() else {
+            return Tried::again("the store has not told its key yet");
+        };
+        let subject = entry.head.as_ref().map_or(self.gateway.organisation.as_str(), |head| &head.subject);
+        let draft = Draft {
+            id: &entry.id,
+            complaint_id: entry.complaint_id,
+            to: &address.to,
+            subject,
+            text: &entry.text,
+            language: &entry.language,
+            in_reply_to: entry.head.as_ref().and_then(|head| head.in_reply_to.as_deref()),
+            writer: match entry.kind {
+                OutboxKind::Acknowledgement => Writer::Machine,
+                OutboxKind::Reply => Writer::Person,
+            },
+        };
+        let mailbox = post.ours.first().unwrap_or_else(|| post.from.clone());
+        let desk = Desk {
+            from: &post.from,
+            from_name: post.from_name.as_deref(),
+            mailbox: &mailbox,
+            plus_addressing: post.plus_addressing,
+        };
+        self.mailer.send(counter.id, post, &self.http, &answer(&draft, &desk, key)).await
+    }
+
     /// Every part in order; the first that is not taken ends the try.
-    async fn send(&self, counter: &Counter<'_>, entry: &OutboxEntry, address: &Address) -> Tried {
-        let parts = match counter.send.parts(&entry.text) {
+    async fn send(&self, counter: &Counter<'_>, send: &Send, entry: &OutboxEntry, address: &Address) -> Tried {
+        let parts = match send.parts(&entry.text) {
             Ok(parts) => parts,
             Err(reason) => return Tried::never(reason),
         };
@@ -152,7 +221,7 @@ impl Courier {
                 receipts_url: counter.receipts_url,
                 reply_to: None,
             };
-            match self.send_part(counter, &letter).await {
+            match self.send_part(counter, send, &letter).await {
                 // Reports on the last part tell most of the whole.
                 Tried::Sent { external_id } => last = external_id.or(last),
                 otherwise => return otherwise,
@@ -161,9 +230,9 @@ impl Courier {
         Tried::Sent { external_id: last }
     }
 
-    async fn send_part(&self, counter: &Counter<'_>, letter: &Letter<'_>) -> Tried {
+    async fn send_part(&self, counter: &Counter<'_>, send: &Send, letter: &Letter<'_>) -> Tried {
         let settings = counter.surroundings.settings;
-        let asking = match counter.send.oauth(settings) {
+        let asking = match send.oauth(settings) {
             Ok(asking) => asking,
             Err(reason) => return Tried::again(reason),
         };
@@ -176,14 +245,20 @@ impl Courier {
         };
         // A request that cannot be composed is a mistake in the manifest or the settings, which an operator may mend
         // before the tries are used up.
-        let outgoing = match counter.send.compose(letter, settings, exposed(token.as_ref())) {
+        let outgoing = match send.compose(letter, settings, exposed(token.as_ref())) {
             Ok(outgoing) => outgoing,
             Err(reason) => return Tried::again(reason),
         };
-        self.exchange(counter, outgoing, asking.as_ref()).await
+        self.exchange(counter, send, outgoing, asking.as_ref()).await
     }
 
-    async fn exchange(&self, counter: &Counter<'_>, outgoing: Outgoing, asking: Option<&Outgoing>) -> Tried {
+    async fn exchange(
+        &self,
+        counter: &Counter<'_>,
+        send: &Send,
+        outgoing: Outgoing,
+        asking: Option<&Outgoing>,
+    ) -> Tried {
         let response = match self.http.send(outgoing).await {
             Ok(response) => response,
             Err(error) => {
@@ -196,7 +271,7 @@ impl Courier {
             self.tokens.forget(asking);
             return Tried::again("the provider no longer takes the token");
         }
-        match counter.send.judge(&response, &counter.surroundings, clock::now()) {
+        match send.judge(&response, &counter.surroundings, clock::now()) {
             Judgement::Accepted { external_id } => Tried::Sent { external_id },
             Judgement::Again { after, reason } => Tried::Again { after, reason, is_unknown: false },
             Judgement::Never { reason } => Tried::Never { reason },

@@ -1,7 +1,10 @@
 //! The probe: do the credentials of a channel work, and who holds its webhook now? An expired token is found here, before
 //! the first answer fails.
 
-use super::tokens::{Tokens, exposed};
+use super::{
+    mailer::Mailer,
+    tokens::{Tokens, exposed},
+};
 use crate::{channel::Channel, http::Http};
 
 /// What a probe found.
@@ -21,6 +24,12 @@ pub enum ProbeResult {
 
 /// Asks the provider once, within the client's time-outs.
 pub async fn probe(http: &Http, channel: &Channel) -> ProbeResult {
+    if let Some(post) = channel.post.as_ref().filter(|post| post.submission.is_some()) {
+        return match Mailer::default().probe(channel.id(), post, http).await {
+            Ok(()) => ProbeResult::Good { owner: None },
+            Err(reason) => ProbeResult::Bad { reason: format!("sending: {reason}"), owner: None },
+        };
+    }
     let Some(probe) = channel.engine.webhook().and_then(|webhook| webhook.probe.as_ref()) else {
         return ProbeResult::None;
     };

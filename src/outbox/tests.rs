@@ -4,7 +4,7 @@ use std::sync::Mutex;
 
 use jiff::{Timestamp, tz::TimeZone};
 
-use super::*;
+use super::{courier::Way, *};
 use crate::{
     adapter::webhook::{rules::SendRules, send::Send},
     mapping::Surroundings,
@@ -50,7 +50,13 @@ impl Bench {
         store.keep(vault.seal(REFERENCE, &address));
         let metrics = Arc::new(Metrics::default());
         let http = Http::for_tests(Duration::from_millis(400));
-        let courier = Courier::new(Arc::clone(&store) as Arc<dyn Store>, vault, http, Arc::clone(&metrics));
+        let courier = Courier::new(
+            Arc::clone(&store) as Arc<dyn Store>,
+            vault,
+            http,
+            Arc::clone(&metrics),
+            Arc::new(Gateway::example()),
+        );
         let mut settings = Settings::default();
         settings.insert("token", Setting::Secret(vec!["s3cret".into()]));
         Self { store, provider, metrics, courier, settings, send, acks_per_day: None, acknowledge: true }
@@ -62,7 +68,7 @@ impl Bench {
         let pace = Pace::new(1000.0, Instant::now());
         let counter = Counter {
             id: &entry.channel,
-            send: &self.send,
+            way: Way::Webhook(&self.send),
             surroundings: Surroundings::new(&self.settings, "ID", &ZONE),
             receipts_url: "https://loket.example/in/sms/status",
             acknowledge: self.acknowledge,
@@ -93,6 +99,7 @@ fn entry(id: &str, kind: OutboxKind, text: &str) -> OutboxEntry {
         external_id: None,
         status: None,
         failure: None,
+        head: None,
     }
 }
 
@@ -242,7 +249,13 @@ async fn a_try_is_recorded_once_the_store_is_back() {
     store.add(entry("ob_1", OutboxKind::Reply, "halo"));
     store.fail_records(2);
     let http = Http::for_tests(Duration::from_secs(1));
-    let courier = Courier::new(Arc::clone(&store) as Arc<dyn Store>, Arc::new(Vault::new(None)), http, Arc::default());
+    let courier = Courier::new(
+        Arc::clone(&store) as Arc<dyn Store>,
+        Arc::new(Vault::new(None)),
+        http,
+        Arc::default(),
+        Arc::new(Gateway::example()),
+    );
     let rules: SendRules = toml::from_str("url = 'http://127.0.0.1:1/'\nbody = '1'").expect("a section");
     let send = Send::compile(&rules, &mut Vec::new()).expect("no mistakes");
     let settings = Settings::default();
@@ -250,7 +263,7 @@ async fn a_try_is_recorded_once_the_store_is_back() {
     let entry = store.entry("ob_1");
     let counter = Counter {
         id: &entry.channel,
-        send: &send,
+        way: Way::Webhook(&send),
         surroundings: Surroundings::new(&settings, "ID", &ZONE),
         receipts_url: "",
         acknowledge: true,

@@ -22,10 +22,11 @@ use crate::{
     channel::Channel,
     clock,
     journal::{JournalError, Ticket},
-    message::DeliveryReport,
+    mail::token::complaint_of_message_id,
+    message::{DeliveryReport, DeliveryStatus},
     normalise::Normalised,
     receipt::ChannelId,
-    store::{Opening, StoreError, Transition},
+    store::{Opening, StoreError, Transition, Undeliverable},
     telemetry::Outcome,
 };
 
@@ -197,8 +198,8 @@ impl Applier {
             let mut wait = FIRST_WAIT;
             loop {
                 let now = clock::now();
-                match self.pipeline.store.delivery_report(channel, &id, status, error.as_deref(), now).await {
-                    Ok(_is_known) => break,
+                match self.report(channel, &id, status, error.as_deref(), now).await {
+                    Ok(()) => break,
                     Err(error) if error.is_transient() => self.store_is_away(&error),
                     Err(error) => {
                         tracing::error!(%error, channel.id = %channel, "the store refuses a delivery report");
@@ -210,6 +211,27 @@ impl Applier {
             }
         }
         Ok(())
+    }
+
+    /// A bounce of a letter of ours stands on its complaint too: whoever works on it sees that nobody was reached.
+    async fn report(
+        &self,
+        channel: &ChannelId,
+        id: &str,
+        status: DeliveryStatus,
+        error: Option<&str>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let store = &self.pipeline.store;
+        store.delivery_report(channel, id, status, error, now).await?;
+        let key = self.pipeline.gateway.reporter_key();
+        match complaint_of_message_id(key, id).filter(|_| status == DeliveryStatus::Failed) {
+            Some(complaint_id) => {
+                let bounce = Undeliverable { at: now, failure: error.map(str::to_owned) };
+                store.set_undeliverable(complaint_id, &bounce).await
+            }
+            None => Ok(()),
+        }
     }
 
     /// Repeats until the store has done it, or the gateway stops.

@@ -6,10 +6,10 @@ use super::Pipeline;
 use crate::{
     acknowledge::{Occasion, Terms, acknowledge},
     assemble::{Assembled, Assembly, assemble},
-    channel::Channel,
+    channel::{Channel, ChannelFacts},
     complaint::{Event, Sensitivity},
     converse::{
-        Address, Conversed, Matter, Obeyed, WholeComplaint, WholeFollowUp, asks_about, compose::draw, converse,
+        Address, Asked, Conversed, Matter, Obeyed, WholeComplaint, WholeFollowUp, asks_about, compose::draw, converse,
     },
     normalise::Normalised,
     receipt::ReceiptId,
@@ -107,7 +107,7 @@ impl Pipeline {
             Assembly::Waits { .. } => nothing(Outcome::drafted),
             Assembly::Repeated { .. } => nothing(Outcome::duplicate),
             Assembly::Whole(assembled) => {
-                let known = self.known(&assembled, &memory.sender).await?;
+                let known = self.known(&assembled, &memory.sender, &channel.facts).await?;
                 self.whole(*assembled, known.as_ref(), channel, memory, now)
             }
         };
@@ -126,9 +126,15 @@ impl Pipeline {
     }
 
     /// The complaint that a message asks about, if it names one.
-    async fn known(&self, message: &Assembled, sender: &Sender) -> Result<Option<ComplaintRecord>, StoreError> {
-        match asks_about(message, sender) {
-            Some(tracking_id) => self.store.complaint_by_tracking_id(&tracking_id).await,
+    async fn known(
+        &self,
+        message: &Assembled,
+        sender: &Sender,
+        channel: &ChannelFacts,
+    ) -> Result<Option<ComplaintRecord>, StoreError> {
+        match asks_about(message, sender, channel, &self.gateway) {
+            Some(Asked::Tracking(tracking_id)) => self.store.complaint_by_tracking_id(&tracking_id).await,
+            Some(Asked::Complaint(complaint_id)) => self.store.complaint(complaint_id).await,
             None => Ok(None),
         }
     }
@@ -235,9 +241,16 @@ impl Pipeline {
         }
         let Some(said) = &matter.say else { return };
         let reporter_ref = &matter.vault.reporter_ref;
-        let occasion = Occasion { said, cause, reporter_ref, complaint_id, replyable: matter.replyable };
+        let (replyable, letter) = (matter.replyable, matter.letter.as_ref());
+        let occasion = Occasion { said, cause, reporter_ref, complaint_id, replyable, letter };
         let facts = &channel.facts;
-        let terms = Terms { channel: &facts.id, acknowledge: facts.acknowledge, can_send: facts.can_reply };
+        let terms = Terms {
+            channel: &facts.id,
+            acknowledge: facts.acknowledge,
+            can_send: facts.can_reply,
+            answers_a_day: facts.answers_a_day,
+            title: &facts.title,
+        };
         let answer: Option<OutboxEntry> = acknowledge(&occasion, sender, terms, &self.rules.locales, now);
         transition.outbox.extend(answer);
     }

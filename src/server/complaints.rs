@@ -14,9 +14,11 @@ use uuid::Uuid;
 
 use super::{App, authority::Authority, problem::Problem, queues::body};
 use crate::{
+    acknowledge::outbox_id,
     clock,
     complaint::{Medium, TrackingId, hex},
-    store::{ComplaintRecord, OutboxEntry, OutboxKind, StatusChange},
+    mail::token::message_id,
+    store::{ComplaintRecord, LetterHead, OutboxEntry, OutboxKind, StatusChange, Undeliverable},
 };
 
 /// How a case can stand; citizens read the label that the locales have for it.
@@ -58,6 +60,16 @@ pub struct StatusRequest {
     note: Option<String>,
     #[serde(default)]
     notify: bool,
+}
+
+/// A complaint's record, and whether its citizen can be reached.
+#[derive(Debug, Serialize)]
+pub struct Shown {
+    #[serde(flatten)]
+    record: ComplaintRecord,
+    /// The last bounce of an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    undeliverable: Option<Undeliverable>,
 }
 
 #[derive(Debug, Serialize)]
@@ -105,8 +117,10 @@ pub async fn show(
     State(app): State<Arc<App>>,
     Path(id): Path<String>,
     authority: Authority,
-) -> Result<Json<ComplaintRecord>, Problem> {
-    find_for(&app, &id, &authority).await.map(Json)
+) -> Result<Json<Shown>, Problem> {
+    let record = find_for(&app, &id, &authority).await?;
+    let undeliverable = app.store.undeliverable(record.complaint_id).await?;
+    Ok(Json(Shown { record, undeliverable }))
 }
 
 pub async fn reply(
@@ -161,10 +175,24 @@ async fn send(
         external_id: None,
         status: None,
         failure: None,
+        head: head(app, record),
     };
     let added = app.store.outbox_add(entry).await?;
     app.outbox_bell.notify_one();
     Ok((StatusCode::ACCEPTED, Json(ReplyAccepted { reply_id: id, repeated: !added })))
+}
+
+/// What an answer by mail stands under: the thread of the letter that acknowledged the complaint.
+fn head(app: &App, record: &ComplaintRecord) -> Option<LetterHead> {
+    let channels = app.channels.borrow();
+    let channel = channels.open(record.channel.as_str()).filter(|channel| channel.facts.medium == Medium::Email)?;
+    let id = ("id", record.tracking_id.to_string());
+    let subject = app.rules.locales.text("email.ack_subject", &record.language, &[id]);
+    let key = app.gateway.reporter_key.get()?;
+    let domain = channel.post.as_ref().and_then(|post| post.from.rsplit_once('@')).map(|(_, domain)| domain);
+    let acknowledged = outbox_id(&record.channel, &record.event_id);
+    let in_reply_to = domain.map(|domain| message_id(key, Some(record.complaint_id), &acknowledged, domain));
+    Some(LetterHead { subject: format!("Re: {subject}"), in_reply_to })
 }
 
 pub async fn status(

@@ -265,6 +265,7 @@ pub fn answer(id: &str, due: Timestamp) -> OutboxEntry {
         external_id: None,
         status: None,
         failure: None,
+        head: None,
     }
 }
 

@@ -53,7 +53,7 @@ const OF_IMAP: [&str; 11] = [
     "move_to",
     "poll_every",
 ];
-/// Answers on our own initiative to one sender in a day, at most.
+/// Answers to one sender in a day, at most: as many are remembered.
 const MOST_ANSWERS: usize = 16;
 
 /// Is there such a setting? A manifest of ours declares no other.
@@ -121,14 +121,12 @@ impl Reading<'_> {
         allowed: std::ops::RangeInclusive<T>,
     ) -> T {
         let Some(text) = self.text(name) else { return default };
-        match text.parse::<T>().ok().filter(|number| allowed.contains(number)) {
-            Some(number) => number,
-            None => {
-                let hint = format!("write a whole number from {} to {}", allowed.start(), allowed.end());
-                self.wrong(name, format!("setting `{name}` is {text:?}"), hint);
-                default
-            }
-        }
+        let number = text.parse::<T>().ok().filter(|number| allowed.contains(number));
+        number.unwrap_or_else(|| {
+            let hint = format!("write a whole number from {} to {}", allowed.start(), allowed.end());
+            self.wrong(name, format!("setting `{name}` is {text:?}"), hint);
+            default
+        })
     }
 
     fn addresses(&mut self) -> OurAddresses {
@@ -254,17 +252,14 @@ impl Reading<'_> {
     fn submission(&mut self) -> Option<Submission> {
         let host = self.text("send_host")?;
         let server = self.server(host, ["send_port", "send_security", "send_ca_file"], [465, 587, 25]);
-        let login = match self.text("send_username") {
-            None => None,
-            Some(username) => match self.credential("send_password", "send_refresh_token") {
-                Some(credential) => Some((username, credential)),
-                None => {
-                    let hint = "give `send_password` by reference, or leave `send_username` out";
-                    self.wrong("send_password", "setting `send_username` is there without a password", hint);
-                    None
-                }
-            },
-        };
+        let login = self.text("send_username").and_then(|username| {
+            let credential = self.credential("send_password", "send_refresh_token");
+            if credential.is_none() {
+                let hint = "give `send_password` by reference, or leave `send_username` out";
+                self.wrong("send_password", "setting `send_username` is there without a password", hint);
+            }
+            credential.map(|credential| (username, credential))
+        });
         Some(Submission { server, login })
     }
 }

@@ -116,6 +116,7 @@ impl Running {
             vault,
             http: Http::for_tests(Duration::from_secs(5)),
             metrics: Arc::default(),
+            gateway: Arc::new(Gateway::example()),
             channels: set,
             wake: Arc::clone(&wake),
             stop: stopped,
