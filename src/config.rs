@@ -21,8 +21,10 @@ use crate::{
     units::{Size, Span},
 };
 
+mod mail;
 mod store;
 
+pub use mail::MailSection;
 pub use store::{RedisSection, StoreChoice};
 
 /// The commented file with every setting and its default; a test holds it against the struct.
@@ -57,6 +59,7 @@ pub struct Config {
     pub retention: RetentionSection,
     pub queues: QueuesSection,
     pub redis: RedisSection,
+    pub mail: MailSection,
     pub server: ServerSection,
     /// More tokens, each with its scope.
     pub token: Vec<TokenSection>,
@@ -173,6 +176,7 @@ impl Default for Config {
             retention: RetentionSection::default(),
             queues: QueuesSection::default(),
             redis: RedisSection::default(),
+            mail: MailSection::default(),
             server: ServerSection::default(),
             token: Vec::new(),
         }
@@ -413,6 +417,10 @@ impl Config {
         }
         if self.retention.claims < RetentionSection::default().claims {
             mistakes.add("claims", format!("claims are kept for {}", self.retention.claims), "30 days or longer");
+        }
+        if self.mail.resolver().is_none() {
+            let hint = "write \"system\", \"off\", or an address with a port, like \"127.0.0.1:53\"";
+            mistakes.add("resolver", format!("resolver is `{}`", self.mail.resolver), hint);
         }
         if self.queues.max_attempts == 0 {
             mistakes.add("max_attempts", "max_attempts is 0".to_owned(), "1 or more");

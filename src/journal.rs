@@ -19,7 +19,7 @@ use tokio::{sync::oneshot, task::spawn_blocking};
 use tracing::warn;
 
 use crate::{
-    receipt::{Receipt, ReceiptId, Verdict},
+    receipt::{Check, Receipt, ReceiptId, Verdict},
     signature::Verified,
     units::{Size, Span},
 };
@@ -117,6 +117,11 @@ impl Journalled {
 
     pub fn ticket(&self) -> Ticket {
         self.ticket
+    }
+
+    /// Notes what was found out about the sender since; the record on the disk stays as it is.
+    pub fn note(&mut self, checks: Vec<Check>) {
+        self.verdict.checks.extend(checks);
     }
 
     pub fn into_parts(self) -> (Receipt, Verdict, Ticket) {

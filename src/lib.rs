@@ -45,6 +45,7 @@ pub mod acknowledge;
 
 // What is handed to the pipeline: input and output that decide nothing.
 pub mod store;
+pub mod authenticity;
 pub mod vault;
 pub mod http;
 pub mod outbox;

@@ -17,6 +17,7 @@ use tokio::sync::{Notify, mpsc, watch};
 
 use crate::{
     agencies::Agencies,
+    authenticity::Authenticator,
     channel::ChannelSet,
     gateway::Gateway,
     journal::{Journal, Tail},
@@ -61,6 +62,8 @@ pub struct Pipeline {
     pub rules: Arc<Rules>,
     pub vault: Arc<Vault>,
     pub metrics: Arc<Metrics>,
+    /// Asks who sent a letter.
+    pub authenticator: Arc<Authenticator>,
     /// Rung when an answer waits to be sent.
     pub outbox_bell: Arc<Notify>,
     /// Rung when a queue has grown.

@@ -13,6 +13,7 @@ use tokio::{
 
 use crate::{
     agencies::Agencies,
+    authenticity::{Authenticator, Resolver},
     channel::{
         ChannelFacts, ChannelSet, Slot,
         folders::Folders,
@@ -238,6 +239,17 @@ fn vault_key(resolved: &Resolved) -> Option<[u8; 32]> {
     hmac::sign(&key, b"loket vault").as_ref().try_into().ok()
 }
 
+/// Letters are taken in all the same when nobody can be asked about their senders.
+fn authenticator(resolved: &Resolved) -> Authenticator {
+    let host = resolved.config.public_url.split("://").last().unwrap_or_default();
+    let host = host.split([':', '/']).next().unwrap_or_default().to_owned();
+    let resolver = resolved.config.mail.resolver().unwrap_or(Resolver::System);
+    Authenticator::new(resolver, host, Vec::new()).unwrap_or_else(|error| {
+        tracing::error!(%error, "senders of letters are not checked: see [mail] resolver");
+        Authenticator::off()
+    })
+}
+
 fn pipeline(app: &App, applied: Arc<watch::Sender<u64>>) -> Pipeline {
     Pipeline {
         journal: app.journal.clone(),
@@ -247,6 +259,7 @@ fn pipeline(app: &App, applied: Arc<watch::Sender<u64>>) -> Pipeline {
         rules: app.rules.clone(),
         vault: app.vault.clone(),
         metrics: app.metrics.clone(),
+        authenticator: Arc::new(authenticator(&app.resolved)),
         outbox_bell: app.outbox_bell.clone(),
         queue_bell: app.queue_bell.clone(),
         applied,

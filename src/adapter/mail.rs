@@ -13,8 +13,9 @@ use crate::{
     journal::Journalled,
     mail::{self, Circumstances, Envelope, addresses::OurAddresses, envelope::Protocol},
     mapping::{Mapped, MappingFault, Surroundings},
+    message::MailAuthentication,
     percent,
-    receipt::{Origin, Receipt},
+    receipt::{Check, Origin, Receipt},
     settings::Settings,
     signature::Transport,
     units::Span,
@@ -198,8 +199,11 @@ impl Mail {
         let (receipt, verdict, _) = journalled.into_parts();
         let mut origin = Origin::of(&receipt, verdict);
         match Self::read(&receipt, surroundings) {
-            Ok(mapped) => {
-                origin.verdict.checks.extend(mapped.checks.iter().cloned());
+            Ok(mut mapped) => {
+                origin.verdict.checks.append(&mut mapped.checks);
+                for (_, message) in &mut mapped.messages {
+                    message.auth = message.auth.take().or_else(|| authentication(&origin.verdict.checks));
+                }
                 Parsed::new(origin, mapped)
             }
             Err(fault) => Parsed::unreadable(origin, fault),
@@ -219,4 +223,18 @@ impl Mail {
             .map_err(|unreadable| MappingFault { item: None, reason: unreadable.to_string() })?;
         Ok(Mapped::of_letter(letter))
     }
+}
+
+/// What the DNS said of the sender, in the words of RFC 8601.
+fn authentication(checks: &[Check]) -> Option<MailAuthentication> {
+    let word = |method: &str| {
+        let check = checks.iter().find(|check| check.method == method)?;
+        serde_json::to_value(check.result).ok()?.as_str().map(str::to_owned)
+    };
+    let (spf, dkim, dmarc) = (word("spf"), word("dkim"), word("dmarc"));
+    if spf.is_none() && dkim.is_none() && dmarc.is_none() {
+        return None;
+    }
+    let (spf, dkim, dmarc) = (spf.unwrap_or_default(), dkim.unwrap_or_default(), dmarc.unwrap_or_default());
+    Some(MailAuthentication { spf, dkim, dmarc })
 }

@@ -139,7 +139,28 @@ impl Material<'_> {
         self.channel.time(self.message().sent_at.filter(sane).unwrap_or(received_at))
     }
 
-    fn channel_record(&self) -> ChannelRecord {
+    /// The id of a letter names the server of its writer, and with it sometimes the writer: where nobody may know who
+    /// wrote, its hash stands for it.
+    fn shown_id(&self, id: &str, disclosure: ReporterDisclosure) -> String {
+        let is_hidden = matches!(disclosure, ReporterDisclosure::Withheld | ReporterDisclosure::NotCollected);
+        if is_hidden && self.channel.medium == Medium::Email {
+            let hash = ring::hmac::sign(self.gateway.reporter_key(), id.as_bytes());
+            return format!("id-hash:{}", hex(&hash.as_ref()[..16]));
+        }
+        id.to_owned()
+    }
+
+    /// The thread as this reporter's privacy lets it be seen.
+    pub fn shown_thread(&self, thread: Thread, disclosure: ReporterDisclosure) -> Thread {
+        let shown = |id: String| self.shown_id(&id, disclosure);
+        Thread {
+            in_reply_to: thread.in_reply_to.map(shown),
+            references: thread.references.into_iter().map(shown).collect(),
+            ..thread
+        }
+    }
+
+    fn channel_record(&self, disclosure: ReporterDisclosure) -> ChannelRecord {
         let message = self.message();
         let conversation = &self.assembled.message.sender.0[..8];
         ChannelRecord {
@@ -148,7 +169,7 @@ impl Material<'_> {
             provider: Some(self.channel.provider.clone()).filter(|provider| !provider.is_empty()),
             recipient: message.to.clone(),
             conversation_id: message.conversation_key.as_ref().map(|_| format!("cv_{}", hex(conversation))),
-            message_ids: self.assembled.message_ids.clone(),
+            message_ids: self.assembled.message_ids.iter().map(|id| self.shown_id(id, disclosure)).collect(),
         }
     }
 
@@ -199,7 +220,7 @@ impl Material<'_> {
         self.assembled.origins.iter().map(reference).collect()
     }
 
-    fn files(&self) -> Vec<FileRecord> {
+    fn files(&self, disclosure: ReporterDisclosure) -> Vec<FileRecord> {
         let message = self.message();
         let record = |(place, file): (usize, &Attachment)| FileRecord {
             attachment_id: self.uuid(&format!("attachment/{place}")),
@@ -212,7 +233,11 @@ impl Material<'_> {
             provider_media_id: file.reference.clone(),
             disposition: Some(if file.inline { FileDisposition::Inline } else { FileDisposition::Attachment }),
             // Which of several messages it came with is not known any more.
-            part_of: message.id.clone().filter(|_| self.assembled.message_ids.len() == 1),
+            part_of: message
+                .id
+                .as_ref()
+                .filter(|_| self.assembled.message_ids.len() == 1)
+                .map(|id| self.shown_id(id, disclosure)),
         };
         message.attachments.iter().enumerate().map(record).collect()
     }
@@ -286,7 +311,7 @@ pub fn complaint(material: &Material<'_>, choices: Choices<'_>) -> Complaint {
         agency_hint,
         keywords: keyword.into_iter().collect(),
         location,
-        attachments: material.files(),
+        attachments: material.files(privacy.reporter_disclosure),
         reporter: material.reporter(privacy.reporter_disclosure, language),
         privacy,
         consent: Consent {
@@ -296,8 +321,9 @@ pub fn complaint(material: &Material<'_>, choices: Choices<'_>) -> Complaint {
             given_at: None,
             method: ConsentMethod::ImpliedByMessage,
         },
-        channel: material.channel_record(),
-        thread: Some(thread).filter(|thread| *thread != Thread::default()),
+        channel: material.channel_record(privacy.reporter_disclosure),
+        thread: Some(material.shown_thread(thread, privacy.reporter_disclosure))
+            .filter(|thread| *thread != Thread::default()),
         provenance: material.provenance(),
         classification: None,
         screening,
@@ -316,6 +342,8 @@ pub struct Addition {
     pub intent: Intent,
     pub description: Option<String>,
     pub privacy: Option<Privacy>,
+    /// Who may know the reporter of the complaint.
+    pub disclosure: ReporterDisclosure,
 }
 
 /// The follow-up document of a whole message on an earlier complaint.
@@ -339,11 +367,11 @@ pub fn follow_up(material: &Material<'_>, addition: Addition) -> FollowUp {
         sequence: addition.sequence,
         intent: addition.intent,
         description,
-        attachments: material.files(),
+        attachments: material.files(addition.disclosure),
         privacy: addition.privacy,
         requested_datetime: material.requested(),
         received_datetime: material.received(),
-        channel: material.channel_record(),
+        channel: material.channel_record(addition.disclosure),
         provenance: material.provenance(),
         raw_refs: material.raw_refs(),
         screening: (!screening.flags.is_empty()).then_some(screening),

@@ -315,6 +315,7 @@ impl Turn<'_> {
             intent,
             description: words,
             privacy,
+            disclosure: privacy.unwrap_or(target.privacy).reporter_disclosure,
         };
         let follow_up = compose::follow_up(&self.material, addition);
         assembled.became(target.complaint_id, self.sender);

@@ -15,6 +15,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use tokio::{
     sync::mpsc,
     time::{sleep, timeout},
@@ -99,7 +100,7 @@ impl Reader {
     pub async fn run(self, mut tail: Tail, batches: mpsc::Sender<Vec<Read>>) {
         let mut slow_channels = BTreeSet::new();
         loop {
-            let receipts = match tail.next(BATCH).await {
+            let mut receipts = match tail.next(BATCH).await {
                 Ok(Some(receipts)) => receipts,
                 Ok(None) => return,
                 Err(error) => {
@@ -108,12 +109,24 @@ impl Reader {
                     continue;
                 }
             };
+            self.authenticate(&mut receipts).await;
             let channels = self.pipeline.channels.borrow().clone();
             let batch = self.read(receipts, &channels, &mut slow_channels).await;
             if batches.send(batch).await.is_err() {
                 return;
             }
         }
+    }
+
+    /// Asks who sent the letters of a batch, all at once; it takes a few seconds at most.
+    async fn authenticate(&self, receipts: &mut [Journalled]) {
+        let authenticator = &self.pipeline.authenticator;
+        let letters = receipts.iter_mut().filter(|journalled| authenticator.concerns(journalled.receipt()));
+        let asking = letters.map(|journalled| async {
+            let checks = authenticator.checks(journalled.receipt()).await;
+            journalled.note(checks);
+        });
+        join_all(asking).await;
     }
 
     async fn read(

@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["mail"],
     &["mapping"],
     &["adapter"],
-    &["vault", "http", "channel"],
+    &["authenticity", "vault", "http", "channel"],
     &["sender", "locale", "agencies", "normalise", "assemble", "converse", "route", "acknowledge"],
     &["outbox", "config"],
     &["pipeline", "letterbox"],

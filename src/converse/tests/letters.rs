@@ -228,3 +228,15 @@ fn what_is_asked_for_first_is_the_number_in_a_command_then_the_thread_then_the_s
     assert_eq!(asked(message), Some(Asked::Tracking(number)));
     assert_eq!(asked(letter(&siti, "x", "Lubangnya makin besar.")), None);
 }
+
+#[test]
+fn the_ids_of_a_letter_whose_writer_is_hidden_name_no_server() {
+    let mut siti = correspondent();
+    let mut message = letter(&siti, "[ANONIM] Pungutan liar", "Petugas meminta uang.");
+    message.references = vec!["<before@siti.example>".to_owned()];
+    message.attachments = vec![Attachment { filename: Some("a.jpg".to_owned()), ..Attachment::default() }];
+    let whole = complaint(siti.sends(0, message));
+    let document = serde_json::to_string(&whole.complaint).expect("JSON");
+    assert!(!document.contains("example.org") && !document.contains("siti"), "{document}");
+    assert!(document.contains("id-hash:"));
+}
