@@ -237,6 +237,6 @@ fn the_ids_of_a_letter_whose_writer_is_hidden_name_no_server() {
     message.attachments = vec![Attachment { filename: Some("a.jpg".to_owned()), ..Attachment::default() }];
     let whole = complaint(siti.sends(0, message));
     let document = serde_json::to_string(&whole.complaint).expect("JSON");
-    assert!(!document.contains("example.org") && !document.contains("siti"), "{document}");
+    assert!(!document.contains("example.org") && !document.contains("siti.example"), "{document}");
     assert!(document.contains("id-hash:"));
 }
