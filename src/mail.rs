@@ -12,12 +12,33 @@ use crate::{
     receipt::Check,
 };
 
+// What a letter comes with, and the reader.
 pub mod addresses;
-pub mod answer;
 pub mod envelope;
-pub mod machine;
-pub mod quote;
 mod read;
+mod limits;
+mod tree;
+mod headers;
+mod fields;
+mod words;
+mod charset;
+mod transfer;
+mod people;
+mod dates;
+mod identifiers;
+mod text;
+mod html;
+mod flowed;
+mod calendar;
+pub mod quote;
+pub mod machine;
+pub mod attachments;
+mod tnef;
+mod bounce;
+mod results;
+
+// What we write.
+pub mod answer;
 pub mod token;
 
 use addresses::OurAddresses;
