@@ -12,6 +12,7 @@ use std::{
 
 use mail_auth::{
     AuthenticatedMessage, DkimOutput, DkimResult, DmarcResult, MessageAuthenticator, SpfOutput, SpfResult,
+    dkim::DkimError,
     dmarc::verify::DmarcParameters,
     hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts},
     spf::verify::SpfParameters,
@@ -218,6 +219,8 @@ fn of_dkim(result: &DkimResult) -> CheckResult {
     match result {
         DkimResult::Pass => CheckResult::Pass,
         DkimResult::Fail(_) => CheckResult::Fail,
+        // A body that was changed is a signature that does not hold (RFC 8601, section 2.7.1), not one that cannot be read.
+        DkimResult::Neutral(mail_auth::Error::Dkim(DkimError::FailedBodyHashMatch)) => CheckResult::Fail,
         DkimResult::Neutral(_) => CheckResult::Neutral,
         DkimResult::TempError(_) => CheckResult::Temperror,
         DkimResult::PermError(_) => CheckResult::Permerror,

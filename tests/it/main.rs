@@ -3,11 +3,15 @@
 mod harness;
 
 mod acceptance;
+mod answers;
+mod authenticity;
 mod channels;
 mod commands;
 mod consumers;
 mod crash;
+mod dns;
 mod gateways;
+mod mail_sink;
 mod outage;
 mod redis_servers;
 mod refusal;
