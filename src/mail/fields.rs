@@ -133,7 +133,7 @@ fn coded<'x>(pieces: impl Iterator<Item = &'x Piece<'x>>, loss: &mut Loss) -> St
     let (mut charset, mut bytes) = (None, Vec::new());
     for (place, piece) in pieces.iter().enumerate() {
         let is_twice = |other: &&Piece<'_>| other.number == piece.number && other.is_coded;
-        if !piece.is_coded && pieces.iter().any(|other| is_twice(other)) {
+        if !piece.is_coded && pieces.iter().any(is_twice) {
             continue;
         }
         let mut value = piece.value.as_slice();

@@ -38,7 +38,7 @@ impl Content {
             tree.parts.iter().any(|part| part.shape == Shape::Leaf && !part.kind.value.starts_with("text/"));
         let mut reader = Reader { tree, content: Self::default(), has_images, length: 0 };
         let text = reader.part(0);
-        reader.content.text = text.trim_end().to_owned();
+        text.trim_end().clone_into(&mut reader.content.text);
         reader.content
     }
 }
@@ -263,7 +263,7 @@ impl Reader<'_, '_> {
         let mut heading = FORWARDED.to_owned();
         for name in ["From", "Date", "Subject"] {
             if let Some(value) = headers.text(name, &mut self.content.loss) {
-                heading.push_str(&format!("\n{name}: {value}"));
+                heading.extend(["\n", name, ": ", &value]);
             }
         }
         let text = self.part(number);
