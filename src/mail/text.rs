@@ -149,8 +149,8 @@ impl Reader<'_, '_> {
         let is_named = disposition.parameter("filename").or_else(|| part.kind.parameter("name")).is_some();
         let is_calendar = matches!(kind, "text/calendar" | "application/ics");
         // A named text behind the body is a file that somebody attached; some programs name the body itself.
-        let is_file = disposition.value == "attachment" || (is_named && number != 0 && self.length > 0);
-        is_calendar || !is_file
+        let is_file = disposition.value == "attachment" || (is_named && self.length > 0);
+        is_calendar || number == 0 || !is_file
     }
 
     /// The body as text. One that is too long stays an attachment as well, so that nothing of it is lost.
@@ -331,7 +331,7 @@ mod tests {
 
     /// `{}` in a part stands for its header and body.
     fn multipart(kind: &str, parts: &[&str]) -> String {
-        let parts: String = parts.iter().map(|part| format!("--x\n{part}\n")).collect();
+        let parts: String = parts.iter().map(|part| format!("--x\n{part}\n")).collect::<Vec<_>>().concat();
         format!("Content-Type: multipart/{kind}; boundary=x\n\n{parts}--x--\n")
     }
 
