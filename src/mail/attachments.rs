@@ -45,7 +45,7 @@ impl Listed {
     pub(super) fn of(tree: &Tree<'_>, content: &Content) -> Self {
         let mut listed = Self::default();
         for (number, part) in tree.parts.iter().enumerate() {
-            if part.shape == Shape::Leaf && !content.used.contains(&number) && !listed.is_nothing(tree, part) {
+            if part.shape == Shape::Leaf && !content.used.contains(&number) && !Self::is_nothing(tree, part) {
                 listed.leaf(tree, content, number, part);
             }
         }
@@ -53,7 +53,7 @@ impl Listed {
     }
 
     /// A letter without a body has no file either.
-    fn is_nothing(&self, tree: &Tree<'_>, part: &Part) -> bool {
+    fn is_nothing(tree: &Tree<'_>, part: &Part) -> bool {
         !part.is_typed && tree.body(part).trim_ascii().is_empty()
     }
 

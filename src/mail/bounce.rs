@@ -20,11 +20,13 @@ const ERROR: usize = 120;
 
 /// What a letter reports. `bounce` is its text if it was recognised as a bounce.
 pub(super) fn read(tree: &Tree<'_>, headers: &Headers<'_>, bounce: Option<&str>) -> Vec<DeliveryReport> {
-    let leaves = || tree.parts.iter().filter(|part| part.shape == Shape::Leaf);
+    let mut outer = Vec::new();
+    gather_outer(tree, 0, &mut outer);
+    let leaves = || outer.iter().copied().filter(|part| part.shape == Shape::Leaf);
     let of_kind = |kinds: &'static [&'static str]| leaves().find(move |part| kinds.contains(&part.kind.value.as_str()));
     let mut reports = Vec::new();
     if let Some(part) = of_kind(&["message/delivery-status", "message/global-delivery-status"]) {
-        let id = original(tree).or_else(|| answered(headers));
+        let id = original(tree).or_else(|| bounce.and_then(quoted)).or_else(|| answered(headers));
         reports = id.map(|id| statuses(tree, part, &id)).unwrap_or_default();
     } else if let Some(part) = of_kind(&["message/disposition-notification", "message/global-disposition-notification"])
     {
@@ -35,6 +37,15 @@ pub(super) fn read(tree: &Tree<'_>, headers: &Headers<'_>, bounce: Option<&str>)
     }
     reports.truncate(REPORTS);
     reports
+}
+
+/// The parts that are the letter's own. A report that somebody forwards is none of this letter.
+fn gather_outer<'x>(tree: &'x Tree<'_>, number: usize, out: &mut Vec<&'x Part>) {
+    let Some(part) = tree.part(number) else { return };
+    out.push(part);
+    if part.shape == Shape::Multipart {
+        part.children.iter().for_each(|child| gather_outer(tree, *child, out));
+    }
 }
 
 fn failed(id: String, error: Option<String>) -> DeliveryReport {
@@ -183,6 +194,11 @@ mod tests {
                 DeliveryReport { id: "<asli@kota.example>".to_owned(), status: DeliveryStatus::Delivered, error: None };
             assert_eq!(found, [failed("<asli@kota.example>".to_owned(), error), delivered]);
         }
+        let forwarded = format!(
+            "Content-Type: message/rfc822\n\n{}",
+            report(status, "Content-Type: message/rfc822\n\nMessage-ID: <a@b>\n")
+        );
+        assert_eq!(reports(&forwarded, None), []);
         let without = reports(&report("Action: failed\nStatus: 5.0.0", "\n"), None);
         assert_eq!(without, [failed("<balas@kota.example>".to_owned(), Some("5.0.0".to_owned()))]);
     }

@@ -31,7 +31,7 @@ fn hop(field: &[u8], loss: &mut Loss) -> Option<Timestamp> {
 }
 
 fn read(field: &[u8], loss: &mut Loss) -> Option<Timestamp> {
-    let field = words::unfold(field.get(..field.len().min(200))?, loss);
+    let field = international(&words::unfold(field.get(..field.len().min(200))?, loss));
     let line = format!("{field}\n");
     let date = DateTime::parse_rfc822(&line).or_else(|| without_zone(&field)).filter(is_date);
     // A leap second is the second before it.
@@ -42,6 +42,25 @@ fn read(field: &[u8], loss: &mut Loss) -> Option<Timestamp> {
     let zone = if date.tz_before_gmt { -zone } else { zone };
     let utc = local.checked_sub(zone.minutes()).ok()?;
     utc.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|zoned| zoned.timestamp())
+}
+
+/// With the names of months and zones that RFC 5322 knows: programs in Indonesia write their own.
+fn international(date: &str) -> String {
+    let word = |word: &str| match word {
+        "Mei" => "May".to_owned(),
+        "Agu" | "Agt" | "Ags" => "Aug".to_owned(),
+        "Okt" => "Oct".to_owned(),
+        "Nop" => "Nov".to_owned(),
+        "Des" => "Dec".to_owned(),
+        "WIB" => "+0700".to_owned(),
+        "WITA" => "+0800".to_owned(),
+        "WIT" => "+0900".to_owned(),
+        word => match word.strip_prefix("GMT").or_else(|| word.strip_prefix("UTC")) {
+            Some(zone) if zone.starts_with(['+', '-']) => zone.replace(':', ""),
+            _ => word.to_owned(),
+        },
+    };
+    date.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
 }
 
 /// A date whose zone is missing is taken as UTC.
@@ -70,6 +89,8 @@ mod tests {
         for (head, expected) in [
             ("Date: Wed, 5 Nov 2025 09:58:01 +0700", Some("2025-11-05T02:58:01Z")),
             ("Date: 5 Nov 25 09:58 +0700 (WIB)", Some("2025-11-05T02:58:00Z")),
+            ("Date: Rab, 5 Nop 2025 09:58:01 WIB", Some("2025-11-05T02:58:01Z")),
+            ("Date: Wed, 5 Nov 2025 09:58:01 GMT+07:00", Some("2025-11-05T02:58:01Z")),
             ("Date: Wed, 05 Nov 2025 02:58:01", Some("2025-11-05T02:58:01Z")),
             ("Date: Wed, 05 Nov 2025 02:58:60 GMT", Some("2025-11-05T02:58:59Z")),
             ("Date: Thu, 1 Jan 1970 00:00:00 +0000", None),

@@ -133,7 +133,7 @@ fn coded<'x>(pieces: impl Iterator<Item = &'x Piece<'x>>, loss: &mut Loss) -> St
     let (mut charset, mut bytes) = (None, Vec::new());
     for (place, piece) in pieces.iter().enumerate() {
         let is_twice = |other: &&Piece<'_>| other.number == piece.number && other.is_coded;
-        if !piece.is_coded && pieces.iter().any(|other| is_twice(other)) {
+        if !piece.is_coded && pieces.iter().any(is_twice) {
             continue;
         }
         let mut value = piece.value.as_slice();
@@ -194,7 +194,7 @@ mod tests {
 
     #[test]
     fn continuations_without_end_are_cut() {
-        let field: String = (0..200_000).map(|number| format!("; filename*{number}*=a")).collect();
+        let field: String = (0..200_000).map(|number| format!("; filename*{number}*=a")).collect::<Vec<_>>().concat();
         let mut loss = Loss::default();
         let field = Field::of(format!("a/b{field}").as_bytes(), &mut loss);
         assert!(loss.happened() && field.parameter("filename").is_some_and(|name| name.len() <= PARAMETERS));

@@ -95,7 +95,7 @@ pub(super) fn line_length(bytes: &[u8]) -> usize {
 fn split(field: &[u8]) -> Option<(&str, &[u8])> {
     let colon = field.iter().take(200).position(|byte| *byte == b':')?;
     let name = field.get(..colon)?.trim_ascii_end();
-    let is_name = !name.is_empty() && name.iter().all(|byte| byte.is_ascii_graphic());
+    let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
     let name = std::str::from_utf8(name).ok().filter(|_| is_name)?;
     Some((name, field.get(colon + 1..)?.trim_ascii()))
 }

@@ -109,7 +109,7 @@ pub(super) fn mailboxes(field: &[u8], loss: &mut Loss) -> Vec<Mailbox> {
 /// The name of an author without an address.
 fn name_alone(field: &[u8], loss: &mut Loss) -> Option<String> {
     let field = words::mended(field, loss);
-    with_addresses(&field, |addresses| addresses.filter_map(name).next())
+    with_addresses(&field, |addresses| Iterator::find_map(&mut { addresses }, name))
 }
 
 fn with_addresses<T>(field: &str, take: impl FnOnce(&mut dyn Iterator<Item = &Addr<'_>>) -> T) -> T {

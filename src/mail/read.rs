@@ -48,11 +48,11 @@ impl Reading<'_> {
         let people = People::of(&self.headers, self.circumstances, &mut self.loss);
         let subject = self.headers.text("subject", &mut self.loss);
         let full = if content.text.trim().is_empty() { listed.text.unwrap_or_default() } else { content.text };
-        let auto = self.machine(&people, subject.as_deref(), &full);
+        let (text, text_full) = parted(&full, subject.as_deref());
+        let auto = self.machine(&people, subject.as_deref(), text.as_deref().unwrap_or_default());
         let bounce = auto.as_ref().filter(|auto| auto.bounce).map(|_| full.as_str());
         let reports = bounce::read(self.tree, &self.headers, bounce);
         let (checks, auth) = self.results(people.from.as_ref());
-        let (text, text_full) = parted(full);
         let sent_at = dates::sent_at(&self.headers, self.circumstances.received_at, &mut self.loss);
         let is_lossy = [self.loss, content.loss, listed.loss].into_iter().any(Loss::happened);
         let from = people.from.as_ref().map(|from| from.address.clone());
@@ -89,8 +89,11 @@ impl Reading<'_> {
     /// Signs that no person wrote the letter.
     fn machine(&self, people: &People, subject: Option<&str>, text: &str) -> Option<Automatic> {
         let mut loss = Loss::default();
-        let headers: Vec<(String, String)> =
-            self.headers.iter().map(|(name, value)| (name.to_owned(), words::unfold(value, &mut loss))).collect();
+        let headers: Vec<(String, String)> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_ascii_lowercase(), words::text(value, &mut loss)))
+            .collect();
         let null_header = self.headers.first("return-path").is_some_and(|path| path.trim_ascii() == b"<>");
         recognise(&Traits {
             headers: &headers,
@@ -114,16 +117,18 @@ impl Reading<'_> {
     }
 }
 
-/// The new words, and everything where that is more. A letter of quotations only is not empty.
-fn parted(full: String) -> (Option<String>, Option<String>) {
-    if full.trim().is_empty() {
+/// The new words, and everything where that is more. What was forwarded is new: the citizen complains about it.
+fn parted(full: &str, subject: Option<&str>) -> (Option<String>, Option<String>) {
+    let full = full.trim();
+    if full.is_empty() {
         return (None, None);
     }
-    let new = quote::split(&full).new_text(&full);
-    if new.trim().is_empty() || new.trim() == full.trim() {
-        return (Some(full), None);
+    if subject.is_some_and(quote::is_forwarded) {
+        return (Some(full.to_owned()), None);
     }
-    (Some(new), Some(full))
+    let new = quote::split(full).new_text(full);
+    let is_more = new != full;
+    (Some(new), is_more.then(|| full.to_owned()))
 }
 
 #[cfg(test)]

@@ -212,14 +212,17 @@ mod tests {
 
     use super::*;
 
-    fn checked(head: &str) -> (Vec<(String, CheckResult, Option<String>)>, Option<MailAuthentication>) {
+    fn checked(head: &str) -> (Vec<Check>, Option<MailAuthentication>) {
         let trusted = ["mx.kota.example".to_owned()];
-        let (checks, words) = read(&Headers::of(head.as_bytes()), &trusted, Some("example.org"));
-        (checks.into_iter().map(|check| (check.method, check.result, check.detail)).collect(), words)
+        read(&Headers::of(head.as_bytes()), &trusted, Some("example.org"))
     }
 
-    fn words(spf: &str, dkim: &str, dmarc: &str) -> Option<MailAuthentication> {
-        Some(MailAuthentication { spf: spf.to_owned(), dkim: dkim.to_owned(), dmarc: dmarc.to_owned() })
+    fn words(spf: &str, dkim: &str, dmarc: &str) -> MailAuthentication {
+        MailAuthentication { spf: spf.to_owned(), dkim: dkim.to_owned(), dmarc: dmarc.to_owned() }
+    }
+
+    fn check(method: &str, result: CheckResult, detail: Option<&str>) -> Check {
+        Check { method: method.to_owned(), result, detail: detail.map(str::to_owned) }
     }
 
     #[test]
@@ -228,14 +231,13 @@ mod tests {
             dkim=fail header.d=lain.example; dkim = pass header.i=@mail.example.org header.b=\"ab;c\" ;\r\n dmarc=pass (p=none) header.from=example.org; arc=none; iprev=pass";
         let (checks, found) = checked(head);
         let expected = [
-            ("spf", CheckResult::Pass, Some("smtp.mailfrom=example.org")),
-            ("dkim", CheckResult::Pass, Some("d=mail.example.org")),
-            ("dmarc", CheckResult::Pass, Some("header.from=example.org")),
-            ("arc", CheckResult::None, None),
+            check("spf", CheckResult::Pass, Some("smtp.mailfrom=example.org")),
+            check("dkim", CheckResult::Pass, Some("d=mail.example.org")),
+            check("dmarc", CheckResult::Pass, Some("header.from=example.org")),
+            check("arc", CheckResult::None, None),
         ];
-        let expected = expected.map(|(method, result, detail)| (method.to_owned(), result, detail.map(str::to_owned)));
         assert_eq!(checks, expected);
-        assert_eq!(found, words("pass", "pass", "pass"));
+        assert_eq!(found, Some(words("pass", "pass", "pass")));
     }
 
     #[test]
@@ -243,14 +245,14 @@ mod tests {
         assert_eq!(checked("Authentication-Results: mx.lain.example; spf=pass").1, None);
         assert_eq!(checked("Authentication-Results: mx.kota.example.org; spf=pass").1, None);
         let topmost = "Authentication-Results: mx.kota.example; spf=fail\nAuthentication-Results: mx.kota.example; spf=pass; dkim=none";
-        assert_eq!(checked(topmost).1, words("fail", "none", ""));
+        assert_eq!(checked(topmost).1, Some(words("fail", "none", "")));
         let below = "Authentication-Results: mx.kota.example; spf=fail\nReceived: x\nAuthentication-Results: mx.kota.example; dmarc=pass";
-        assert_eq!(checked(below).1, words("fail", "", ""));
+        assert_eq!(checked(below).1, Some(words("fail", "", "")));
         let quoted = "Authentication-Results: \"mx.lain.example; mx.kota.example\"; spf=pass";
         assert_eq!(checked(quoted).1, None);
         let (checks, found) = checked("Authentication-Results: mx.kota.example; none");
-        assert_eq!(checks, [("authentication_results".to_owned(), CheckResult::None, None)]);
-        assert_eq!(found, words("", "", ""));
+        assert_eq!(checks, [check("authentication_results", CheckResult::None, None)]);
+        assert_eq!(found, Some(words("", "", "")));
     }
 
     proptest! {

@@ -38,7 +38,7 @@ impl Content {
             tree.parts.iter().any(|part| part.shape == Shape::Leaf && !part.kind.value.starts_with("text/"));
         let mut reader = Reader { tree, content: Self::default(), has_images, length: 0 };
         let text = reader.part(0);
-        reader.content.text = text.trim_end().to_owned();
+        text.trim_end().clone_into(&mut reader.content.text);
         reader.content
     }
 }
@@ -149,8 +149,8 @@ impl Reader<'_, '_> {
         let is_named = disposition.parameter("filename").or_else(|| part.kind.parameter("name")).is_some();
         let is_calendar = matches!(kind, "text/calendar" | "application/ics");
         // A named text behind the body is a file that somebody attached; some programs name the body itself.
-        let is_file = disposition.value == "attachment" || (is_named && number != 0 && self.length > 0);
-        is_calendar || !is_file
+        let is_file = disposition.value == "attachment" || (is_named && self.length > 0);
+        is_calendar || number == 0 || !is_file
     }
 
     /// The body as text. One that is too long stays an attachment as well, so that nothing of it is lost.
@@ -263,7 +263,7 @@ impl Reader<'_, '_> {
         let mut heading = FORWARDED.to_owned();
         for name in ["From", "Date", "Subject"] {
             if let Some(value) = headers.text(name, &mut self.content.loss) {
-                heading.push_str(&format!("\n{name}: {value}"));
+                heading.extend(["\n", name, ": ", &value]);
             }
         }
         let text = self.part(number);
@@ -331,7 +331,7 @@ mod tests {
 
     /// `{}` in a part stands for its header and body.
     fn multipart(kind: &str, parts: &[&str]) -> String {
-        let parts: String = parts.iter().map(|part| format!("--x\n{part}\n")).collect();
+        let parts: String = parts.iter().map(|part| format!("--x\n{part}\n")).collect::<Vec<_>>().concat();
         format!("Content-Type: multipart/{kind}; boundary=x\n\n{parts}--x--\n")
     }
 

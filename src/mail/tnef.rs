@@ -135,18 +135,18 @@ fn text(bytes: &[u8], code_page: Option<u32>) -> Option<String> {
         Some(page) if (1_250..=1_258).contains(&page) => Some(format!("windows-{page}")),
         _ => None,
     };
-    clean(decode(bytes, label.as_deref(), &mut Loss::default()))
+    clean(&decode(bytes, label.as_deref(), &mut Loss::default()))
 }
 
 fn property_text(kind: u16, bytes: &[u8], code_page: Option<u32>) -> Option<String> {
     match kind {
-        UNICODE => clean(encoding_rs::UTF_16LE.decode_without_bom_handling(bytes).0.into_owned()),
+        UNICODE => clean(&encoding_rs::UTF_16LE.decode_without_bom_handling(bytes).0),
         STRING8 => text(bytes, code_page),
         _ => None,
     }
 }
 
-fn clean(text: String) -> Option<String> {
+fn clean(text: &str) -> Option<String> {
     let text = text.trim_matches(|letter: char| letter == '\0' || letter.is_whitespace()).replace("\r\n", "\n");
     Some(text).filter(|text| !text.is_empty())
 }

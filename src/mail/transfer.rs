@@ -109,7 +109,7 @@ pub(super) fn base64(bytes: &[u8], take: &mut impl FnMut(&[u8])) {
     loop {
         while let ([a, b, c, d, tail @ ..], 0) = (rest, digits) {
             let four = [digit(*a), digit(*b), digit(*c), digit(*d)];
-            if four.iter().any(|digit| *digit == NO_DIGIT) {
+            if four.contains(&NO_DIGIT) {
                 break;
             }
             let [a, b, c, d] = four.map(u32::from);

@@ -3,7 +3,7 @@
 //! Nothing is copied but letters that were forwarded in base64 or quoted-printable. Depth and number of parts are bounded;
 //! what lies beyond is one file. A boundary of an outer multipart ends every inner one, and a final boundary may be missing.
 
-use std::ops::Range;
+use std::{collections::HashSet, ops::Range};
 
 use super::{
     charset::Loss,
@@ -101,7 +101,7 @@ struct Open {
 /// Where the next line belongs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Place {
-    /// Among the header fields of the innermost part; `bool` is for: some were met.
+    /// Among the header fields of the innermost part.
     Head,
     Body,
 }
@@ -110,6 +110,8 @@ struct Scan<'t, 'x> {
     tree: &'t mut Tree<'x>,
     source: usize,
     open: Vec<Open>,
+    /// The boundaries of all open parts, so that a line of dashes is soon known to be none.
+    boundaries: HashSet<Vec<u8>>,
     place: Place,
     /// The levels that lie above this source.
     above: usize,
@@ -117,7 +119,7 @@ struct Scan<'t, 'x> {
 
 impl<'t, 'x> Scan<'t, 'x> {
     fn new(tree: &'t mut Tree<'x>, source: usize) -> Self {
-        Self { tree, source, open: Vec::new(), place: Place::Head, above: 0 }
+        Self { tree, source, open: Vec::new(), boundaries: HashSet::new(), place: Place::Head, above: 0 }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -167,7 +169,11 @@ impl<'t, 'x> Scan<'t, 'x> {
 
     /// The open multipart whose boundary this line is, and whether it is the final one.
     fn delimiter(&self, at: usize, end: usize) -> Option<(usize, bool)> {
-        let line = self.bytes().get(at..end)?.strip_prefix(b"--")?;
+        let line = self.bytes().get(at..end)?.strip_prefix(b"--")?.trim_ascii_end();
+        let is_known = |boundary: &[u8]| self.boundaries.contains(boundary);
+        if line.len() > BOUNDARY + 2 || !(is_known(line) || line.strip_suffix(b"--").is_some_and(is_known)) {
+            return None;
+        }
         let fits = |open: &Open| {
             let after = line.strip_prefix(open.boundary.as_deref()?)?;
             let (after, is_final) = after.strip_prefix(b"--").map_or((after, false), |after| (after, true));
@@ -192,7 +198,15 @@ impl<'t, 'x> Scan<'t, 'x> {
         while self.open.len() > frame + 1 {
             if let Some(open) = self.open.pop() {
                 self.end_body(open.part, end);
+                self.forget(open.boundary);
             }
+        }
+    }
+
+    fn forget(&mut self, boundary: Option<Vec<u8>>) {
+        let Some(boundary) = boundary else { return };
+        if !self.open.iter().any(|open| open.boundary.as_ref() == Some(&boundary)) {
+            self.boundaries.remove(&boundary);
         }
     }
 
@@ -209,7 +223,7 @@ impl<'t, 'x> Scan<'t, 'x> {
             if part.shape == Shape::Multipart && part.children.is_empty() {
                 // No boundary of it ever came: what it holds is most likely text.
                 part.shape = Shape::Leaf;
-                part.kind.value = "text/plain".to_owned();
+                "text/plain".clone_into(&mut part.kind.value);
             }
         }
     }
@@ -240,7 +254,7 @@ impl<'t, 'x> Scan<'t, 'x> {
         let length = self.bytes().len();
         self.begin(self.open.get(frame).map(|open| open.part), at);
         if let Some(part) = self.tree.parts.last_mut() {
-            part.kind.value = "application/octet-stream".to_owned();
+            "application/octet-stream".clone_into(&mut part.kind.value);
             part.is_typed = true;
         }
         while let Some(open) = self.open.pop() {
@@ -291,7 +305,7 @@ impl<'t, 'x> Scan<'t, 'x> {
         let is_typed = typed.as_ref().is_some_and(|kind| kind.value.contains('/'));
         let mut kind = typed.unwrap_or_default();
         if !is_typed {
-            kind.value = default.to_owned();
+            default.clone_into(&mut kind.value);
         }
         let encoding = headers.text("content-transfer-encoding", &mut loss);
         let encoding = encoding.map_or(Encoding::Identity, |name| Encoding::named(&name));
@@ -324,6 +338,7 @@ impl<'t, 'x> Scan<'t, 'x> {
         if shape == Shape::Multipart
             && let Some(open) = self.open.last_mut()
         {
+            self.boundaries.extend(boundary.clone());
             open.boundary = boundary;
         }
         if let Some(part) = self.tree.parts.get_mut(number) {
@@ -414,7 +429,8 @@ mod tests {
     fn bombs_of_parts_and_levels_stay_small() {
         let deep: String = (0..10_000)
             .map(|level| format!("Content-Type: multipart/mixed; boundary=b{level}\n\n--b{level}\n"))
-            .collect();
+            .collect::<Vec<_>>()
+            .concat();
         let letters = "Content-Type: message/rfc822\n\n".repeat(10_000);
         let many = format!("Content-Type: multipart/mixed; boundary=a\n\n{}", "--a\n\nx\n".repeat(100_000));
         let dashes = format!("Content-Type: multipart/mixed; boundary=a\n\n{}", "--\n".repeat(300_000));

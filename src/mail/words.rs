@@ -54,10 +54,8 @@ fn rewrite(value: &str, loss: &mut Loss, mut write: impl FnMut(String, &mut Stri
         let between = rest.get(..start).unwrap_or_default();
         let joins = run.as_ref().is_some_and(|_| between.trim().is_empty());
         let same = run.as_ref().is_some_and(|run| run.charset.eq_ignore_ascii_case(word.charset));
-        if !(joins && same) {
-            if let Some(run) = run.take() {
-                write(decode(&run.bytes, Some(run.charset), loss), &mut out);
-            }
+        if let Some(run) = run.take_if(|_| !(joins && same)) {
+            write(decode(&run.bytes, Some(run.charset), loss), &mut out);
         }
         if !joins {
             out.push_str(between);

@@ -42,16 +42,18 @@ pub(super) fn flat(html: &str) -> String {
         match token {
             Token::Text(text) => push_text(text, &mut out),
             Token::Open { name, .. } | Token::Close(name)
-                if name.eq_ignore_ascii_case("br") || block(name).is_some() =>
+                if !out.is_empty() && !out.ends_with("<br><br>") && begins_line(name) =>
             {
-                if !out.is_empty() && !out.ends_with("<br><br>") {
-                    out.push_str("<br>");
-                }
+                out.push_str("<br>");
             }
             _ => {}
         }
     }
     out
+}
+
+fn begins_line(name: &str) -> bool {
+    name.eq_ignore_ascii_case("br") || block(name).is_some()
 }
 
 fn push_text(text: &str, out: &mut String) {

@@ -49,7 +49,7 @@ impl<'x> Tokens<'x> {
             match (byte, quote) {
                 (b'>', None) => return Some(at + 1),
                 (b'"' | b'\'', None) if self.rest.as_bytes().get(at.wrapping_sub(1)) == Some(&b'=') => {
-                    quote = Some(byte)
+                    quote = Some(byte);
                 }
                 (byte, Some(open)) if byte == open => quote = None,
                 _ => {}

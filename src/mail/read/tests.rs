@@ -96,10 +96,13 @@ fn letters_without_the_usual_are_read() {
 
 /// Letters that were made to be slow or large, at a size that a test without optimisation reads in a moment.
 fn bombs() -> Vec<(&'static str, Vec<u8>)> {
-    let nested: String =
-        (0..10_000).map(|level| format!("Content-Type: multipart/mixed; boundary=b{level}\n\n--b{level}\n")).collect();
+    let nested: String = (0..10_000)
+        .map(|level| format!("Content-Type: multipart/mixed; boundary=b{level}\n\n--b{level}\n"))
+        .collect::<Vec<_>>()
+        .concat();
     let html = |page: String| format!("Content-Type: text/html\n\n{page}").into_bytes();
-    let continuations: String = (0..200_000).map(|number| format!("\n name*{number}*=%41;")).collect();
+    let continuations: String =
+        (0..200_000).map(|number| format!("\n name*{number}*=%41;")).collect::<Vec<_>>().concat();
     let words = "=?utf-8?Q?a?= ".repeat(100_000);
     vec![
         ("nested multiparts", nested.into_bytes()),
