@@ -252,7 +252,9 @@ fn remarks(message: &Message, origin: &Origin, replyable: bool, weak: bool) -> V
         }
     };
     let automatic = message.auto.as_ref();
-    note(Flag::Unverified, origin.verdict.result != VerdictResult::Pass);
+    // A letter that anybody may hand over is as good as what its sender's domain says of it.
+    let is_aligned = message.auth.as_ref().is_some_and(|auth| auth.dmarc == "pass");
+    note(Flag::Unverified, origin.verdict.result != VerdictResult::Pass && !is_aligned);
     note(Flag::NotReplyable, !replyable);
     note(Flag::DedupeWeak, weak);
     note(Flag::LossyText, message.lossy);
