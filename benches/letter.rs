@@ -116,7 +116,9 @@ fn large(mib: usize) -> Vec<u8> {
         picture.extend(state.to_le_bytes());
     }
     for number in 0..4 {
-        let head = format!("--b\r\nContent-Type: image/jpeg\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=foto{number}.jpg\r\n\r\n");
+        let head = format!(
+            "--b\r\nContent-Type: image/jpeg\r\nContent-Transfer-Encoding: base64\r\nContent-Disposition: attachment; filename=foto{number}.jpg\r\n\r\n"
+        );
         letter.extend(head.as_bytes());
         for line in picture.chunks(57) {
             letter.extend(STANDARD.encode(line).as_bytes());

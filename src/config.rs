@@ -22,9 +22,11 @@ use crate::{
 };
 
 mod mail;
+mod smtp;
 mod store;
 
 pub use mail::MailSection;
+pub use smtp::SmtpSection;
 pub use store::{RedisSection, StoreChoice};
 
 /// The commented file with every setting and its default; a test holds it against the struct.
@@ -60,6 +62,7 @@ pub struct Config {
     pub queues: QueuesSection,
     pub redis: RedisSection,
     pub mail: MailSection,
+    pub smtp: SmtpSection,
     pub server: ServerSection,
     /// More tokens, each with its scope.
     pub token: Vec<TokenSection>,
@@ -177,6 +180,7 @@ impl Default for Config {
             queues: QueuesSection::default(),
             redis: RedisSection::default(),
             mail: MailSection::default(),
+            smtp: SmtpSection::default(),
             server: ServerSection::default(),
             token: Vec::new(),
         }
@@ -269,6 +273,8 @@ pub struct Resolved {
     pub store: StoreChoice,
     pub journal_key: Option<SecretSlice<u8>>,
     pub trusted_proxies: Vec<crate::network::Network>,
+    /// Relays of our own for mail.
+    pub trusted_relays: Vec<crate::network::Network>,
 }
 
 /// One variable of the environment.
@@ -393,18 +399,21 @@ impl Config {
             }
         }
         let journal_key = key.and_then(|key| journal_key(&key, &mut mistakes));
-        let trusted_proxies = self.server.trusted_proxies.iter().filter_map(|text| {
-            let network = text.parse().ok();
-            if network.is_none() {
-                mistakes.add("trusted_proxies", format!("`{text}` is no network"), "write CIDR, like 10.0.0.0/8");
-            }
-            network
-        });
-        let trusted_proxies = trusted_proxies.collect();
+        let trusted_proxies = networks("trusted_proxies", &self.server.trusted_proxies, &mut mistakes);
+        let trusted_relays = networks("trusted_networks", &self.smtp.trusted_networks, &mut mistakes);
         let store = StoreChoice::resolve(&self.store, &self.redis, folder, environment, &mut mistakes);
         if mistakes.found.is_empty() {
             let config_dir = folder.to_owned();
-            return Ok(Resolved { config: self, config_dir, timezone, tokens, store, journal_key, trusted_proxies });
+            return Ok(Resolved {
+                config: self,
+                config_dir,
+                timezone,
+                tokens,
+                store,
+                journal_key,
+                trusted_proxies,
+                trusted_relays,
+            });
         }
         Err(mistakes.found)
     }
@@ -422,10 +431,28 @@ impl Config {
             let hint = "write \"system\", \"off\", or an address with a port, like \"127.0.0.1:53\"";
             mistakes.add("resolver", format!("resolver is `{}`", self.mail.resolver), hint);
         }
+        if self.smtp.max_size > Size::mib(32) || self.smtp.max_size == Size::bytes(0) {
+            mistakes.add("max_size", format!("[smtp] max_size is {}", self.smtp.max_size), "at most 32 MiB");
+        }
+        if self.smtp.certificate.is_some() != self.smtp.key.is_some() {
+            let hint = "STARTTLS needs `certificate` and `key`, both in PEM";
+            mistakes.add("certificate", "[smtp] has one of certificate and key".to_owned(), hint);
+        }
         if self.queues.max_attempts == 0 {
             mistakes.add("max_attempts", "max_attempts is 0".to_owned(), "1 or more");
         }
     }
+}
+
+fn networks(key: &str, list: &[String], mistakes: &mut Mistakes) -> Vec<crate::network::Network> {
+    let mut read = |text: &String| {
+        let network = text.parse().ok();
+        if network.is_none() {
+            mistakes.add(key, format!("`{text}` is no network"), "write CIDR, like 10.0.0.0/8");
+        }
+        network
+    };
+    list.iter().filter_map(&mut read).collect()
 }
 
 fn scope(text: &str) -> Option<Scope> {

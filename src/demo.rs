@@ -115,6 +115,7 @@ fn resolved(folder: &Path, address: SocketAddr) -> Resolved {
         store: StoreChoice::Embedded,
         journal_key: None,
         trusted_proxies: Vec::new(),
+        trusted_relays: Vec::new(),
     }
 }
 

@@ -54,6 +54,7 @@ pub mod outbox;
 pub mod config;
 pub mod pipeline;
 pub mod letterbox;
+pub mod smtp;
 pub mod server;
 pub mod runtime;
 pub mod demo;

@@ -26,6 +26,7 @@ use crate::{
     gateway::Gateway,
     http::Http,
     journal::{Journal, JournalOptions, Tail},
+    letterbox::Letterbox,
     locale::Locales,
     message::Message,
     normalise::normalise,
@@ -35,6 +36,7 @@ use crate::{
     route::Routing,
     server::{self, App},
     signature::replay::Nonces,
+    smtp,
     telemetry::Metrics,
     vault::Vault,
 };
@@ -52,9 +54,13 @@ const BODIES_KIB: usize = 128 << 10;
 #[derive(Debug)]
 pub struct Running {
     pub address: SocketAddr,
+    /// Where mail is taken, if it is.
+    pub smtp: Option<SocketAddr>,
+    pub lmtp: Option<SocketAddr>,
     pub app: Arc<App>,
     stop: watch::Sender<bool>,
     server: JoinHandle<()>,
+    mail: Vec<JoinHandle<()>>,
     pipeline: JoinHandle<()>,
     _workshop: Workshop,
     outbox: JoinHandle<()>,
@@ -215,8 +221,12 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         stop: stopped.clone(),
     };
     let outbox = Outbox::new(app.store.clone(), parts);
+    let mail = mail_servers(&app, stopped.clone()).await.context("the mail server")?;
     Ok(Running {
         address,
+        smtp: mail.smtp,
+        lmtp: mail.lmtp,
+        mail: mail.tasks,
         stop,
         server: tokio::spawn(server::serve(listener, app.clone())),
         pipeline: workshop.spawn(run_when_keyed(pipeline, tail, stopped.clone())),
@@ -239,12 +249,36 @@ fn vault_key(resolved: &Resolved) -> Option<[u8; 32]> {
     hmac::sign(&key, b"loket vault").as_ref().try_into().ok()
 }
 
+/// The host of `public_url`.
+fn public_host(resolved: &Resolved) -> String {
+    let host = resolved.config.public_url.split("://").last().unwrap_or_default();
+    host.split([':', '/']).next().unwrap_or_default().to_owned()
+}
+
+/// Takes mail, where the configuration says so.
+async fn mail_servers(app: &App, stop: watch::Receiver<bool>) -> Result<smtp::Servers, smtp::Unstarted> {
+    let resolved = &app.resolved;
+    let parts = smtp::Parts {
+        letterbox: Letterbox {
+            journal: app.journal.clone(),
+            channels: app.channels.clone(),
+            metrics: app.metrics.clone(),
+        },
+        hostname: public_host(resolved),
+        config_dir: resolved.config_dir.clone(),
+        data_dir: resolved.config.data_dir.clone(),
+        is_encrypted_at_rest: resolved.journal_key.is_some(),
+        trusted: resolved.trusted_relays.clone(),
+        stop,
+    };
+    smtp::start(&resolved.config.smtp, parts).await
+}
+
 /// Letters are taken in all the same when nobody can be asked about their senders.
 fn authenticator(resolved: &Resolved) -> Authenticator {
-    let host = resolved.config.public_url.split("://").last().unwrap_or_default();
-    let host = host.split([':', '/']).next().unwrap_or_default().to_owned();
+    let host = resolved.config.smtp.hostname.clone().unwrap_or_else(|| public_host(resolved));
     let resolver = resolved.config.mail.resolver().unwrap_or(Resolver::System);
-    Authenticator::new(resolver, host, Vec::new()).unwrap_or_else(|error| {
+    Authenticator::new(resolver, host, resolved.trusted_relays.clone()).unwrap_or_else(|error| {
         tracing::error!(%error, "senders of letters are not checked: see [mail] resolver");
         Authenticator::off()
     })
@@ -359,6 +393,10 @@ impl Running {
         // Nobody listens only when all tasks have ended.
         let _ = self.stop.send(true);
         let _ = self.server.await;
+        for task in self.mail {
+            // A letter that is in the middle is ended; what takes longer, its sender has still.
+            let _ = tokio::time::timeout(patience, task).await;
+        }
         self.app.journal.close().await;
         for (task, name) in [(self.pipeline, "pipeline"), (self.outbox, "outbox")] {
             if tokio::time::timeout(patience, task).await.is_err() {
