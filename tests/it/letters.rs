@@ -22,9 +22,14 @@ fn differences(path: &str, expected: &Value, actual: &Value, out: &mut Vec<Strin
         }
         // An empty list is not printed.
         (Value::Array(expected), Value::Null) if expected.is_empty() => {}
-        (expected, actual) if expected == actual => {}
+        (expected, actual) if expected == actual || same_time(expected, actual) => {}
         (expected, actual) => out.push(format!("{path}: expected {expected:#}\n but it is {actual:#}")),
     }
+}
+
+fn same_time(one: &Value, other: &Value) -> bool {
+    let time = |value: &Value| value.as_str().and_then(|text| text.parse::<jiff::Timestamp>().ok());
+    time(one).is_some_and(|one| Some(one) == time(other))
 }
 
 fn envelope(expected: &Value) -> Envelope {
@@ -35,13 +40,11 @@ fn envelope(expected: &Value) -> Envelope {
 }
 
 fn letter(bytes: &[u8], expected: &Value) -> Letter {
-    let ours = OurAddresses::parse("lapor@kota.example, *@aduan.kota.example").expect("addresses");
-    let received_at = expected["received_at"].as_str().unwrap_or("2025-11-05T03:00:00Z");
+    let ours = OurAddresses::parse("lapor@kota.example").expect("an address");
+    let received_at = expected["received_at"].as_str().unwrap_or("2025-11-04T12:00:00Z");
     let envelope = envelope(expected);
-    let trusted_servers = ["mx.kota.example".to_owned()];
     let received_at = received_at.parse().expect("a time");
-    let circumstances =
-        Circumstances { envelope: &envelope, ours: &ours, trusted_servers: &trusted_servers, received_at };
+    let circumstances = Circumstances { envelope: &envelope, ours: &ours, trusted_servers: &[], received_at };
     read(bytes, &circumstances).expect("a letter")
 }
 
@@ -61,8 +64,8 @@ fn shown(letter: &Letter) -> Value {
 fn check(path: &Path) -> Vec<String> {
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
     let bytes = std::fs::read(path).expect("a letter");
-    let expected = std::fs::read(path.with_extension("json")).unwrap_or_else(|error| panic!("{name}: {error}"));
-    let mut expected: Value = serde_json::from_slice(&expected).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let expected = std::fs::read(path.with_extension("json")).expect("what is expected of it");
+    let mut expected: Value = serde_json::from_slice(&expected).expect("JSON");
     let letter = letter(&bytes, &expected);
     let mut out = Vec::new();
     for told in ["received_at", "envelope"] {

@@ -180,6 +180,10 @@ impl<'x> Page<'x> {
                 self.reduced.html.push_str(CELL);
             }
         }
+        if self.open.iter().any(|open| open.made == "pre") {
+            // Each of its lines is laid out by itself.
+            self.reduced.tags += text.bytes().filter(|byte| *byte == b'\n').count();
+        }
         push_text(text, &mut self.reduced.html);
     }
 
