@@ -90,6 +90,12 @@ fn a_sure_header_needs_no_quoted_lines_below() {
             "Belum selesai.",
         ),
         ("Not yet.\n\nOn 3/11/25, 08:15, \"Loket\" <lapor@kota.example> wrote:\n\n    Received.\n", "NHQ", "Not yet."),
+        (
+            "Belum.\n\nDikirim dari Yahoo Mail di Android \n \n  Pada Sen, 3 Nov 2025 pada 8:16, Loket<lapor@kota.example> menulis:   Terima kasih.\nNomor.",
+            "NSHQ",
+            "Belum.",
+        ),
+        ("Ya.\n\n>>> \"Loket\" <lapor@kota.example> 11/3/2025 4:20 PM >>>\nMohon kabar.\n", "NHQ", "Ya."),
         ("Belum.\n\nLoket <lapor@kota.example> 于2025年11月3日周一 08:15写道：\n收到。\n", "NHQ", "Belum."),
     ]);
 }
