@@ -8,6 +8,7 @@ mod commands;
 mod consumers;
 mod crash;
 mod gateways;
+mod letters;
 mod outage;
 mod redis_servers;
 mod refusal;
