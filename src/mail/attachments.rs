@@ -32,7 +32,7 @@ pub fn part(letter: &[u8], reference: &str) -> Option<Vec<u8>> {
 }
 
 /// The attachments of a letter.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Listed {
     pub(super) attachments: Vec<Attachment>,
     /// The text in a `winmail.dat`, for a letter that has no other.

@@ -16,7 +16,7 @@ const ADDRESSES: usize = 1_000;
 const RECIPIENTS: [&str; 6] = ["to", "cc", "delivered-to", "x-original-to", "envelope-to", "resent-to"];
 
 /// A mailbox: somebody's address with a name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Mailbox {
     pub(super) name: Option<String>,
     /// The domain in lower case, the rest as it is.
@@ -24,7 +24,7 @@ pub(super) struct Mailbox {
 }
 
 /// The people of a letter.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct People {
     pub(super) from: Option<Mailbox>,
     pub(super) reply: Option<String>,

@@ -43,8 +43,6 @@ impl Encoding {
         if self == Self::Identity {
             return Cow::Borrowed(bytes.get(..limit).unwrap_or(bytes));
         }
-        // Four bytes of base64 give three, and no encoding gives more than it has.
-        let bytes = bytes.get(..limit.saturating_mul(4)).unwrap_or(bytes);
         let mut all = Vec::with_capacity(limit.min(bytes.len() / 4 * 3 + 3));
         self.pieces(bytes, &mut |piece| {
             let room = limit.saturating_sub(all.len());

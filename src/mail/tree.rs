@@ -23,7 +23,6 @@ pub(super) enum Shape {
 }
 
 /// A part. Its number in [`Tree::parts`] is the same each time the same bytes are read.
-#[derive(Debug)]
 pub(super) struct Part {
     source: usize,
     head: Range<usize>,
@@ -37,7 +36,6 @@ pub(super) struct Part {
 }
 
 /// All parts of a letter, each before its children; the first is the letter.
-#[derive(Debug)]
 pub(super) struct Tree<'x> {
     letter: &'x [u8],
     /// Forwarded letters that had to be decoded.

@@ -1,8 +1,12 @@
 //! A letter from each of the common clients, with the message that it becomes (`tests/letters/README.md`).
 
-use std::path::Path;
+use std::{
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
 
 use loket::mail::{Circumstances, Envelope, Letter, addresses::OurAddresses, attachments, read};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use crate::harness::repository;
@@ -61,6 +65,18 @@ fn shown(letter: &Letter) -> Value {
     })
 }
 
+fn collection() -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(repository("tests/letters")).expect("the collection");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut letters: Vec<_> = paths.filter(|path| path.extension().is_some_and(|kind| kind == "eml")).collect();
+    letters.sort();
+    letters
+}
+
+/// The bytes of all letters.
+static LETTERS: LazyLock<Vec<Vec<u8>>> =
+    LazyLock::new(|| collection().iter().map(|path| std::fs::read(path).expect("a letter")).collect());
+
 fn check(path: &Path) -> Vec<String> {
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
     let bytes = std::fs::read(path).expect("a letter");
@@ -83,13 +99,49 @@ fn check(path: &Path) -> Vec<String> {
 
 #[test]
 fn every_letter_of_the_collection_becomes_the_message_that_is_expected() {
-    let folder = repository("tests/letters");
-    let entries = std::fs::read_dir(&folder).expect("the collection").map(|entry| entry.expect("an entry").path());
-    let mut letters: Vec<_> = entries.filter(|path| path.extension().is_some_and(|kind| kind == "eml")).collect();
-    letters.sort();
+    let letters = collection();
 
     let wrong: Vec<String> = letters.iter().flat_map(|path| check(path)).collect();
 
     assert!(letters.len() >= 60, "only {} letters", letters.len());
     assert!(wrong.is_empty(), "{} differences in {} letters:\n{}", wrong.len(), letters.len(), wrong.join("\n"));
+}
+
+#[test]
+fn the_beginning_of_a_letter_is_a_letter() {
+    for whole in LETTERS.iter() {
+        for step in 1..16 {
+            let beginning = &whole[..whole.len() * step / 16];
+            let message = letter(beginning, &Value::Null).message;
+            assert!(message.id.is_some());
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+    #[test]
+    fn a_spoilt_letter_is_a_letter_and_its_files_are_found(
+        which in 0..1_000_usize,
+        spoilt in proptest::collection::vec((any::<usize>(), any::<u8>()), 0..30),
+        cut in any::<usize>(),
+        length in 0..100_usize,
+        other in 0..1_000_usize,
+    ) {
+        let mut bytes = LETTERS[which % LETTERS.len()].clone();
+        for (at, byte) in spoilt {
+            let at = at % bytes.len();
+            bytes[at] = byte;
+        }
+        // A stretch of another letter in the midst of this one.
+        let foreign = &LETTERS[other % LETTERS.len()];
+        let (at, from) = (cut % bytes.len(), cut % foreign.len());
+        let end = bytes.len().min(at + length);
+        bytes.splice(at..end, foreign[from..foreign.len().min(from + 10 * length)].iter().copied());
+
+        for file in letter(&bytes, &Value::Null).message.attachments {
+            let found = attachments::part(&bytes, &file.reference.expect("a reference")).expect("its bytes");
+            prop_assert_eq!(file.size_bytes, Some(found.len() as u64));
+        }
+    }
 }

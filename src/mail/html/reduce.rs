@@ -6,7 +6,7 @@ use super::{
 };
 
 /// A page that is safe to lay out.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Reduced {
     pub(super) html: String,
     /// How many tags it holds.
@@ -115,7 +115,7 @@ struct Element {
     is_cell_empty: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Page<'x> {
     reduced: Reduced,
     open: Vec<Element>,
