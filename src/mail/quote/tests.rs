@@ -160,6 +160,7 @@ fn signatures_and_lines_of_phones_are_set_aside() {
         ("Jalan rusak.\n\nGet Outlook for iOS\n<https://aka.ms/o0ukef>\n", "NS", "Jalan rusak."),
         ("Jalan rusak.\n\nDikirim dari Yahoo Mail di Android", "NS", "Jalan rusak."),
         ("Jalan rusak.\n\nSent with [Proton Mail](https://proton.example/) secure email.", "NS", "Jalan rusak."),
+        ("Jalan rusak.\nDikirim dari iPhone saya", "NS", "Jalan rusak."),
         ("壊れた道。\n\niPhoneから送信", "NS", "壊れた道。"),
         (
             "Jalan rusak.\n\nBudi\n\nSent from my Galaxy\n\nOn Mon, 3 Nov 2025, Loket <l@kota.example> wrote:\n> a\n> b",
@@ -180,6 +181,7 @@ fn signatures_and_lines_of_phones_are_set_aside() {
     ]);
     check_kept(&[
         "Hormat saya,\nBudi Santoso\nRT 03 RW 05",
+        "Aduan itu sudah\ndikirim dari email kantor.",
         "Jalan rusak.\n\nDikirim dari kantor kecamatan surat itu ditolak.",
         "Sudah dua kali.\n--\nKronologi: pada tanggal tiga saya melapor ke kelurahan, lalu ke kecamatan, lalu ke dinas, dan di setiap tempat saya diminta kembali minggu depan karena berkasnya belum lengkap padahal semua sudah saya bawa, lihat foto.",
     ]);
