@@ -12,6 +12,7 @@ mod crash;
 mod dns;
 mod gateways;
 mod mail_sink;
+mod letters;
 mod outage;
 mod redis_servers;
 mod refusal;
