@@ -47,12 +47,14 @@ pub mod acknowledge;
 pub mod store;
 pub mod vault;
 pub mod http;
+pub mod tls;
 pub mod outbox;
 
 // The order of the stages, and everything around it.
 pub mod config;
 pub mod pipeline;
 pub mod letterbox;
+pub mod mailbox;
 pub mod server;
 pub mod runtime;
 pub mod demo;

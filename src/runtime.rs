@@ -25,7 +25,9 @@ use crate::{
     gateway::Gateway,
     http::Http,
     journal::{Journal, JournalOptions, Tail},
+    letterbox::Letterbox,
     locale::Locales,
+    mailbox,
     message::Message,
     normalise::normalise,
     outbox::{self, Outbox},
@@ -57,6 +59,7 @@ pub struct Running {
     pipeline: JoinHandle<()>,
     _workshop: Workshop,
     outbox: JoinHandle<()>,
+    mailboxes: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
 }
 
@@ -213,6 +216,15 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         stop: stopped.clone(),
     };
     let outbox = Outbox::new(app.store.clone(), parts);
+    let letterbox =
+        Letterbox { journal: app.journal.clone(), channels: app.channels.clone(), metrics: app.metrics.clone() };
+    let mailboxes = mailbox::Parts {
+        letterbox,
+        store: app.store.clone(),
+        http: http.clone(),
+        owner: app.gateway.name.clone(),
+        stop: stopped.clone(),
+    };
     Ok(Running {
         address,
         stop,
@@ -220,6 +232,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         pipeline: workshop.spawn(run_when_keyed(pipeline, tail, stopped.clone())),
         _workshop: workshop,
         outbox: tokio::spawn(outbox.run()),
+        mailboxes: tokio::spawn(mailbox::run(mailboxes)),
         others: vec![
             watching,
             tokio::spawn(keys::fetch(http, app.channels.clone(), stopped.clone())),
@@ -336,6 +349,7 @@ impl Running {
             _ = &mut self.server => "server",
             _ = &mut self.pipeline => "pipeline",
             _ = &mut self.outbox => "outbox",
+            _ = &mut self.mailboxes => "mailboxes",
         }
     }
 
@@ -345,6 +359,8 @@ impl Running {
         // Nobody listens only when all tasks have ended.
         let _ = self.stop.send(true);
         let _ = self.server.await;
+        // What they have not handed in yet stays in the mailbox.
+        let _ = tokio::time::timeout(patience, self.mailboxes).await;
         self.app.journal.close().await;
         for (task, name) in [(self.pipeline, "pipeline"), (self.outbox, "outbox")] {
             if tokio::time::timeout(patience, task).await.is_err() {
