@@ -14,9 +14,27 @@ use crate::{
 
 pub mod addresses;
 pub mod envelope;
-pub mod machine;
-pub mod quote;
 mod read;
+mod limits;
+mod tree;
+mod headers;
+mod fields;
+mod words;
+mod charset;
+mod transfer;
+mod people;
+mod dates;
+mod identifiers;
+mod text;
+mod html;
+mod flowed;
+mod calendar;
+pub mod quote;
+pub mod machine;
+pub mod attachments;
+mod tnef;
+mod bounce;
+mod results;
 
 use addresses::OurAddresses;
 pub use envelope::Envelope;

@@ -1,0 +1,92 @@
+//! A letter from each of the common clients, with the message that it becomes (`tests/letters/README.md`).
+
+use std::path::Path;
+
+use loket::mail::{Circumstances, Envelope, Letter, addresses::OurAddresses, attachments, read};
+use serde_json::{Value, json};
+
+use crate::harness::repository;
+
+/// What differs from what is expected, by its path. `null` means absent; keys that nobody expects may say anything.
+fn differences(path: &str, expected: &Value, actual: &Value, out: &mut Vec<String>) {
+    match (expected, actual) {
+        (Value::Object(expected), Value::Object(_)) => {
+            for (key, value) in expected {
+                differences(&format!("{path}.{key}"), value, actual.get(key).unwrap_or(&Value::Null), out);
+            }
+        }
+        (Value::Array(expected), Value::Array(actual)) if expected.len() == actual.len() => {
+            for (place, (expected, actual)) in expected.iter().zip(actual).enumerate() {
+                differences(&format!("{path}[{place}]"), expected, actual, out);
+            }
+        }
+        // An empty list is not printed.
+        (Value::Array(expected), Value::Null) if expected.is_empty() => {}
+        (expected, actual) if expected == actual => {}
+        (expected, actual) => out.push(format!("{path}: expected {expected:#}\n but it is {actual:#}")),
+    }
+}
+
+fn envelope(expected: &Value) -> Envelope {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let expected = &expected["envelope"];
+    let rcpt_to = expected["rcpt_to"].as_array().into_iter().flatten().filter_map(text).collect();
+    Envelope { mail_from: text(&expected["mail_from"]), rcpt_to, ..Envelope::default() }
+}
+
+fn letter(bytes: &[u8], expected: &Value) -> Letter {
+    let ours = OurAddresses::parse("lapor@kota.example, *@aduan.kota.example").expect("addresses");
+    let received_at = expected["received_at"].as_str().unwrap_or("2025-11-05T03:00:00Z");
+    let envelope = envelope(expected);
+    let trusted_servers = ["mx.kota.example".to_owned()];
+    let received_at = received_at.parse().expect("a time");
+    let circumstances =
+        Circumstances { envelope: &envelope, ours: &ours, trusted_servers: &trusted_servers, received_at };
+    read(bytes, &circumstances).expect("a letter")
+}
+
+/// What was read in the words of the expectation.
+fn shown(letter: &Letter) -> Value {
+    let mut message = serde_json::to_value(&letter.message).expect("JSON");
+    message["reply_address"] = json!(letter.message.reply_address);
+    message["reply_token"] = json!(letter.message.reply_token);
+    json!({
+        "message": message,
+        "lossy": letter.message.lossy,
+        "reports": letter.reports,
+        "checks": letter.checks,
+    })
+}
+
+fn check(path: &Path) -> Vec<String> {
+    let name = path.file_name().expect("a name").to_string_lossy().into_owned();
+    let bytes = std::fs::read(path).expect("a letter");
+    let expected = std::fs::read(path.with_extension("json")).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let mut expected: Value = serde_json::from_slice(&expected).unwrap_or_else(|error| panic!("{name}: {error}"));
+    let letter = letter(&bytes, &expected);
+    let mut out = Vec::new();
+    for told in ["received_at", "envelope"] {
+        expected.as_object_mut().expect("an object").remove(told);
+    }
+    differences(&name, &expected, &shown(&letter), &mut out);
+    for file in &letter.message.attachments {
+        let found = attachments::part(&bytes, file.reference.as_deref().expect("a reference"));
+        if found.map(|found| found.len() as u64) != file.size_bytes {
+            out.push(format!("{name}: the bytes of {:?} are not found", file.reference));
+        }
+    }
+    out
+}
+
+#[test]
+fn every_letter_of_the_collection_becomes_the_message_that_is_expected() {
+    let folder = repository("tests/letters");
+    let entries = std::fs::read_dir(&folder).expect("the collection").map(|entry| entry.expect("an entry").path());
+    let mut letters: Vec<_> = entries.filter(|path| path.extension().is_some_and(|kind| kind == "eml")).collect();
+    letters.sort();
+
+    let wrong: Vec<String> = letters.iter().flat_map(|path| check(path)).collect();
+
+    assert!(letters.len() >= 60, "only {} letters", letters.len());
+    assert!(wrong.is_empty(), "{} differences in {} letters:\n{}", wrong.len(), letters.len(), wrong.join("\n"));
+}
