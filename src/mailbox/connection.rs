@@ -31,6 +31,8 @@ const CONNECT: Duration = Duration::from_secs(15);
 const HANDSHAKE: Duration = Duration::from_secs(20);
 /// Longest silence while an answer is awaited. A large mailbox is sorted through on a slow disk meanwhile.
 pub(super) const SILENCE: Duration = Duration::from_secs(60);
+/// From the end of IDLE to the server's yes: the server has nothing to do for it.
+const DONE: Duration = Duration::from_secs(10);
 /// A whole command, with a large letter over a thin line.
 const COMMAND: Duration = Duration::from_mins(15);
 /// How often a connection that is silent is looked at by the system, and how many times in vain.
@@ -208,7 +210,8 @@ impl Connection {
         if let Ok(Err(trouble)) = news {
             return Err(trouble);
         }
-        timed("the end of IDLE", self.end_idle(&id)).await?
+        let late = |_| Trouble::Lost("the server does not end IDLE: the connection is dead".to_owned());
+        timeout(DONE, self.end_idle(&id)).await.map_err(late)?
     }
 
     /// Given up at any point, it has lost nothing: what was read of an answer stays in the library's buffer.
