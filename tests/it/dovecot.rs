@@ -43,6 +43,11 @@ impl Dovecot {
 
     /// With further lines of configuration; `{folder}` stands for the server's folder.
     pub async fn with(lines: &str) -> Self {
+        Self::with_files(lines, &[]).await
+    }
+
+    /// And with further files in its folder.
+    pub async fn with_files(lines: &str, files: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let root = folder.path();
         let open = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("its mode");
@@ -54,6 +59,9 @@ impl Dovecot {
         }
         let made = Command::new("sh").args(["-ec", CERTIFICATES]).current_dir(root).output().expect("a shell");
         assert!(made.status.success(), "certificates: {}", String::from_utf8_lossy(&made.stderr));
+        for (name, text) in files {
+            fs::write(root.join(name), text).expect("a file");
+        }
         let mut server = Self { folder, child: None, port: free_port(), tls_port: free_port() };
         fs::write(server.path("conf"), server.configuration(lines)).expect("a configuration");
         server.resume().await;
