@@ -11,14 +11,18 @@
 //! In reading order: [`folder`] is the loop around everything, `taking` brings letters in, `connection` and `commands` are
 //! the protocol, `login` and `token` the way in, `patience` the clock on every read.
 
-use std::{collections::BTreeMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, btree_map::Entry},
+    convert::Infallible,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::future::{join_all, select_all};
-use jiff::SignedDuration;
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
-    time::{Instant, timeout},
+    time::timeout,
 };
 
 use crate::{
@@ -37,6 +41,7 @@ mod connection;
 mod cursor;
 pub mod doctor;
 mod folder;
+mod lease;
 mod login;
 mod names;
 mod patience;
@@ -49,17 +54,9 @@ mod wire;
 
 use books::Books;
 use folder::{Folder, mailbox};
+use lease::Lease;
 use token::Token;
 
-/// A gateway that is gone is followed by another after this.
-const HELD: SignedDuration = SignedDuration::from_secs(20);
-/// The lease is renewed after this, and asked for again by those who wait for it after the other.
-const RENEWED: Duration = Duration::from_secs(5);
-const ASKED_AGAIN: Duration = Duration::from_secs(2);
-/// Without a renewal for so long, somebody else may hold it.
-const DOUBTFUL: Duration = Duration::from_secs(15);
-/// For one question to the store.
-const STORE: Duration = Duration::from_secs(4);
 /// How long a reader may take to end.
 const END: Duration = Duration::from_secs(5);
 /// How often it is looked whether a reader has ended by itself, which is a defect.
@@ -121,10 +118,10 @@ async fn rearrange(parts: &Arc<Parts>, desks: &mut BTreeMap<ChannelId, Desk>) {
     let ended: Vec<ChannelId> = desks.iter().filter(|(_, desk)| !is_good(desk)).map(|(id, _)| id.clone()).collect();
     join_all(ended.iter().filter_map(|id| desks.remove(id)).map(close)).await;
     for (id, channel) in open {
-        if !desks.contains_key(&id) {
+        if let Entry::Vacant(place) = desks.entry(id) {
             let (end, ended) = oneshot::channel();
             let task = tokio::spawn(read(parts.clone(), channel.clone(), ended));
-            desks.insert(id, Desk { channel, end, task });
+            place.insert(Desk { channel, end, task });
         }
     }
 }
@@ -147,8 +144,7 @@ async fn read(parts: Arc<Parts>, channel: Arc<Channel>, mut ended: oneshot::Rece
     if mailbox.server.security == Security::None {
         tracing::warn!(channel.id = %channel.id(), "the mailbox is read in clear: password and letters can be seen on the way");
     }
-    let lease =
-        Lease { store: parts.store.clone(), name: format!("mailbox:{}", channel.id()), owner: parts.owner.clone() };
+    let lease = Lease::new(parts.store.clone(), channel.id(), parts.owner.clone());
     let token = Arc::new(Token::new(parts.http.clone()));
     loop {
         let turn = async {
@@ -160,7 +156,7 @@ async fn read(parts: Arc<Parts>, channel: Arc<Channel>, mut ended: oneshot::Rece
             }
         };
         tokio::select! {
-            () = turn => tracing::warn!(channel.id = %channel.id(), "another gateway reads the mailbox now"),
+            () = turn => tracing::warn!(channel.id = %channel.id(), "this gateway no longer reads the mailbox: the lease is gone"),
             _ = &mut ended => break,
         }
     }
@@ -177,46 +173,4 @@ async fn read_folders(parts: &Parts, channel: &Arc<Channel>, token: &Arc<Token>)
     });
     // Settings have at least one folder.
     select_all(read).await.0
-}
-
-/// The right to read a mailbox.
-struct Lease {
-    store: Arc<dyn Store>,
-    name: String,
-    owner: String,
-}
-
-impl Lease {
-    /// Is it ours for a while from now on? None: the store does not say.
-    async fn ask(&self, ttl: SignedDuration) -> Option<bool> {
-        let asked = self.store.hold(&self.name, &self.owner, ttl, clock::now());
-        timeout(STORE, asked).await.ok()?.ok()
-    }
-
-    /// Until it is ours.
-    async fn taken(&self) {
-        while self.ask(HELD).await != Some(true) {
-            tokio::time::sleep(ASKED_AGAIN).await;
-        }
-    }
-
-    /// Renews it until it is no longer ours, or nobody can tell.
-    async fn lost(&self) {
-        let mut renewed = Instant::now();
-        loop {
-            tokio::time::sleep(RENEWED).await;
-            let asked = Instant::now();
-            match self.ask(HELD).await {
-                Some(true) => renewed = asked,
-                Some(false) => return,
-                None if renewed.elapsed() > DOUBTFUL => return,
-                None => {}
-            }
-        }
-    }
-
-    /// Another gateway goes on at once. Where that cannot be said, it does a little later.
-    async fn release(&self) {
-        self.ask(SignedDuration::ZERO).await;
-    }
 }

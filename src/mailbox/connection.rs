@@ -30,13 +30,13 @@ const CONNECT: Duration = Duration::from_secs(15);
 /// TLS, the greeting, and the login, each.
 const HANDSHAKE: Duration = Duration::from_secs(20);
 /// Longest silence while an answer is awaited. A large mailbox is sorted through on a slow disk meanwhile.
-pub(super) const SILENCE: Duration = Duration::from_secs(60);
+pub(super) const SILENCE: Duration = Duration::from_mins(1);
 /// From the end of IDLE to the server's yes: the server has nothing to do for it.
 const DONE: Duration = Duration::from_secs(10);
 /// A whole command, with a large letter over a thin line.
 const COMMAND: Duration = Duration::from_mins(15);
 /// How often a connection that is silent is looked at by the system, and how many times in vain.
-const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_secs(60), Duration::from_secs(15), 4);
+const KEEP_ALIVE: (Duration, Duration, u32) = (Duration::from_mins(1), Duration::from_secs(15), 4);
 
 pub(super) type Line = Patient<Wire>;
 

@@ -3,6 +3,7 @@
 //! Everything up to `uid` is in the journal, but for the few in `skipped`. Never a date: a mailbox that was away for a week,
 //! or a clock that was wrong, must not lose a letter.
 
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::digest;
 use serde::{Deserialize, Serialize};
 
@@ -96,7 +97,7 @@ impl Cursor {
 pub(super) fn account(mailbox: &Mailbox) -> String {
     let named = format!("{}\n{}", mailbox.server.host.to_lowercase(), mailbox.username);
     let hash = digest::digest(&digest::SHA256, named.as_bytes());
-    hash.as_ref()[..8].iter().map(|byte| format!("{byte:02x}")).collect()
+    URL_SAFE_NO_PAD.encode(&hash.as_ref()[..9])
 }
 
 #[cfg(test)]

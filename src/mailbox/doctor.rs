@@ -10,6 +10,8 @@ use crate::{adapter::mail::After, channel::Channel, http::Http};
 pub struct Health {
     /// What keeps letters from being read, or from being dealt with afterwards. Empty: all is well.
     pub problems: Vec<String>,
+    /// The server takes the credentials.
+    pub is_logged_in: bool,
     /// The server could not be asked: nothing is known of the credentials.
     pub is_unreachable: bool,
     /// New letters are told at once; else they are found by polling.
@@ -39,6 +41,7 @@ pub async fn examine(http: &Http, channel: &Channel) -> Option<Health> {
             return Some(health);
         }
     };
+    health.is_logged_in = true;
     let found = connection.capabilities;
     (health.idle, health.r#move, health.uidplus) = (found.idle, found.moves, found.uidplus);
     for folder in &mailbox.folders {

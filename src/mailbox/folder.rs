@@ -34,6 +34,8 @@ pub(super) struct Folder {
     pub progress: Progress,
     /// Tries in a row that failed, with nothing journalled in between.
     pub failures: u32,
+    /// The failure that the log was told of; empty while all is well.
+    told: String,
     /// When everything is looked at again, and not only what is new.
     full_at: Instant,
     retry_at: Instant,
@@ -55,9 +57,21 @@ impl Folder {
         token: Arc<Token>,
         books: Arc<Books>,
     ) -> Self {
-        let (progress, now) = (Progress::default(), Instant::now());
-        let (failures, full_at, retry_at, is_read_only) = (0, now, now, false);
-        Self { channel, name, letterbox, store, token, books, progress, failures, full_at, retry_at, is_read_only }
+        let now = Instant::now();
+        Self {
+            channel,
+            name,
+            letterbox,
+            store,
+            token,
+            books,
+            progress: Progress::default(),
+            failures: 0,
+            told: String::new(),
+            full_at: now,
+            retry_at: now,
+            is_read_only: false,
+        }
     }
 
     /// Until it is dropped.
@@ -115,12 +129,12 @@ impl Folder {
             self.progress.restart();
             self.keep(&cursor).await?;
             let (channel, folder, letters) = (self.channel.id(), &self.name, selected.exists);
-            match anew {
-                Anew::First => tracing::info!(channel.id = %channel, folder, letters, "{}", anew.words()),
-                _ => tracing::warn!(
-                    channel.id = %channel, folder, letters,
-                    "{}: all of it is read again, and what is known is not taken twice", anew.words()
-                ),
+            let words = anew.words();
+            if anew == Anew::First {
+                tracing::info!(channel.id = %channel, folder, letters, "{words}");
+            } else {
+                let hint = "all of it is read again, and what is known is not taken twice";
+                tracing::warn!(channel.id = %channel, folder, letters, "{words}: {hint}");
             }
         }
         Ok(cursor)
@@ -140,20 +154,22 @@ impl Folder {
 
     fn succeeded(&mut self) {
         self.books.succeeded(&self.name, clock::now());
-        if std::mem::take(&mut self.failures) > 0 {
+        self.failures = 0;
+        if !std::mem::take(&mut self.told).is_empty() {
             tracing::info!(channel.id = %self.channel.id(), folder = self.name, "the mailbox is read again");
         }
     }
 
-    /// Said once, when it begins. The counter goes on, and the gauge of the last success stands still.
+    /// Said once, when it begins, and again when the reason is another. The counter goes on, and the gauge of the last
+    /// success stands still.
     fn failed(&mut self, trouble: &Trouble) {
         self.books.failed();
         self.failures = self.failures.saturating_add(1);
-        let (channel, folder) = (self.channel.id(), &self.name);
-        if self.failures == 1 {
-            tracing::error!(channel.id = %channel, folder, %trouble, "the mailbox cannot be read; it is tried again");
-        } else {
-            tracing::debug!(channel.id = %channel, folder, %trouble, failures = self.failures, "still not read");
+        let reason = trouble.to_string();
+        if reason != self.told {
+            let (channel, folder) = (self.channel.id(), &self.name);
+            tracing::error!(channel.id = %channel, folder, %reason, "the mailbox cannot be read; it is tried again");
+            self.told = reason;
         }
     }
 }

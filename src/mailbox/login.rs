@@ -132,3 +132,6 @@ impl Authenticator for XOAuth2 {
         self.first.take().unwrap_or_default()
     }
 }
+
+#[cfg(test)]
+mod tests;

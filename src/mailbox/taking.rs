@@ -39,11 +39,8 @@ impl Folder {
             cursor.uid = batch[batch.len() - 1];
             self.keep(cursor).await?;
             self.progress.settled(cursor.uid);
-            if self.failures > 1 {
-                // It goes on, so that the next failure is not punished for those before. One stays: it is told when
-                // everything is well again.
-                self.failures = 1;
-            }
+            // It goes on: the next failure is not punished for those before.
+            self.failures = 0;
             self.finish(connection, &done, after).await?;
             rest = behind;
         }

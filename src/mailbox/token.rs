@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::{ExposeSecret, SecretString};
 use tokio::time::Instant;
 
 use super::trouble::Trouble;
@@ -62,7 +62,7 @@ impl Token {
 }
 
 fn request(oauth: &OAuth) -> Outgoing {
-    let secret = oauth.client_secret.as_ref().map(|secret| secret.expose_secret());
+    let secret = oauth.client_secret.as_ref().map(ExposeSecret::expose_secret);
     let fields = [
         ("grant_type", Some("refresh_token")),
         ("refresh_token", Some(oauth.refresh_token.expose_secret())),

@@ -10,12 +10,11 @@ use crate::{
 /// Shows what was found. Fails when a problem was.
 pub(super) fn report(id: &str, health: &Health, json: bool) -> Result<(), Ending> {
     let is_good = health.problems.is_empty();
-    let state = match (is_good, health.is_unreachable, health.folders.is_empty()) {
-        (true, ..) => "good",
-        // Somebody who is logged in has good credentials, whatever is wrong with a folder.
-        (false, false, false) => "good",
-        (false, true, _) => "unknown",
-        (false, false, true) => "bad",
+    let state = match (health.is_logged_in, health.is_unreachable) {
+        // Whatever is wrong with a folder.
+        (true, _) => "good",
+        (false, true) => "unknown",
+        (false, false) => "bad",
     };
     let detail = if is_good { "the mailbox can be read".to_owned() } else { health.problems.join("; ") };
     if json {
@@ -26,7 +25,7 @@ pub(super) fn report(id: &str, health: &Health, json: bool) -> Result<(), Ending
             let (letters, validity) = (folder.letters, folder.uid_validity);
             output::line(&format!("folder       {}: {letters} letters (UIDVALIDITY {validity})", folder.name));
         }
-        if !health.folders.is_empty() {
+        if health.is_logged_in {
             let yes = |has: bool, otherwise: &'static str| if has { "yes" } else { otherwise };
             output::line(&format!("IDLE         {}", yes(health.idle, "no: new letters are found by polling")));
             output::line(&format!("MOVE         {}", yes(health.r#move, "no: letters are copied, then deleted")));
