@@ -32,7 +32,7 @@ pub fn part(letter: &[u8], reference: &str) -> Option<Vec<u8>> {
 }
 
 /// The attachments of a letter.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Listed {
     pub(super) attachments: Vec<Attachment>,
     /// The text in a `winmail.dat`, for a letter that has no other.
@@ -200,6 +200,8 @@ fn agree(declared: &str, sniffed: &str) -> bool {
     let is_application = family(declared) == "application";
     match sniffed {
         _ if declared == sniffed => true,
+        // One format under two names.
+        "image/heif" => declared == "image/heic",
         "application/zip" | "application/x-ole-storage" | "application/gzip" | "application/x-tar" => is_application,
         "text/xml" | "application/xml" => is_application || declared == "image/svg+xml" || family(declared) == "text",
         sniffed if matches!(family(sniffed).as_str(), "audio" | "video") => {

@@ -5,7 +5,7 @@ const LINES: usize = 20_000;
 /// Letters of one value that are kept.
 const VALUE: usize = 10_000;
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Event {
     method: Option<String>,
     summary: Option<String>,

@@ -35,6 +35,10 @@ pub(super) fn decode(bytes: &[u8], label: Option<&str>, loss: &mut Loss) -> Stri
     if let Some(text) = marked(bytes, loss) {
         return text;
     }
+    // Nobody sends UTF-16 through SMTP, but some programs name the charset that they have in memory.
+    let is_text = || !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
+    let label =
+        label.filter(|label| !(label.get(..6).is_some_and(|name| name.eq_ignore_ascii_case("utf-16")) && is_text()));
     match read_label(label) {
         Label::Other(decoder) => foreign(bytes, decoder, loss),
         Label::Silent | Label::Western if is_iso_2022_jp(bytes) => {
@@ -121,7 +125,7 @@ mod tests {
 
     #[test]
     fn text_is_read_in_its_charset_and_past_a_wrong_label() {
-        let cases: [(&[u8], &str, &str, bool); 14] = [
+        let cases: [(&[u8], &str, &str, bool); 16] = [
             (b"jalan", "", "jalan", false),
             ("jalan é".as_bytes(), "us-ascii", "jalan é", false),
             ("jalan é".as_bytes(), "iso-8859-1", "jalan é", false),
@@ -133,6 +137,8 @@ mod tests {
             (b"\xc4\xe3\xba\xc3", "gb2312", "你好", false),
             (b"\x1b$B%O\x1b(B", "", "ハ", false),
             (b"\xcf\xf0\xe8", "\"windows-1251\"", "При", false),
+            (b"halo", "UTF-16LE", "halo", false),
+            (b"h\x00i\x00", "utf-16le", "hi", false),
             (b"+AKM-1", "utf-7", "£1", false),
             (b"\xff\xfeh\x00i\x00", "", "hi", false),
             (b"\xef\xbb\xbfhalo", "utf-8", "halo", false),

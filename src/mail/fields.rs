@@ -9,7 +9,7 @@ use super::{
 };
 
 /// `value; name=parameter`
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Field {
     /// In lower case.
     pub(super) value: String,
@@ -54,6 +54,7 @@ fn statements(field: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
             return None;
         }
         let (mut statement, mut is_quoted, mut comments) = (Vec::new(), false, 0_usize);
+        let mut has_equals = false;
         while let Some((&byte, tail)) = rest.split_first() {
             rest = tail;
             match byte {
@@ -68,7 +69,7 @@ fn statements(field: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
                 }
                 b'"' if comments == 0 => is_quoted = !is_quoted,
                 // A name of a file may hold brackets without quotes.
-                b'(' if !is_quoted && (comments > 0 || !statement.contains(&b'=')) => comments += 1,
+                b'(' if !is_quoted && (comments > 0 || !has_equals) => comments += 1,
                 b')' if comments > 0 => {
                     comments -= 1;
                     continue;
@@ -77,6 +78,7 @@ fn statements(field: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
                 _ => {}
             }
             if comments == 0 {
+                has_equals |= byte == b'=';
                 statement.push(byte);
             }
         }

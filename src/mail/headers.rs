@@ -27,7 +27,7 @@ const KNOWN: [&str; 14] = [
 ];
 
 /// Fields in their order.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Headers<'x> {
     fields: Vec<(&'x str, &'x [u8])>,
     /// Something passed a limit and was left out.

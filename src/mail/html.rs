@@ -34,6 +34,15 @@ pub(super) fn shown_parts(html: &str) -> Vec<&str> {
     names.filter_map(|name| name.split(end).next()).filter(|name| !name.is_empty()).collect()
 }
 
+/// The charset that a page names in its head, for one that came without a label.
+pub(super) fn charset(page: &[u8]) -> Option<String> {
+    let head = String::from_utf8_lossy(page.get(..2_048).unwrap_or(page)).to_ascii_lowercase();
+    let meta = head.split("<meta").skip(1).find_map(|meta| meta.split('>').next()?.split_once("charset="))?;
+    let end = |letter: char| !letter.is_ascii_alphanumeric() && !"-_:.".contains(letter);
+    let name = meta.1.trim_start_matches(['"', '\'', ' ']).split(end).next()?;
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
 /// Blank lines one at a time, none at the ends, no blanks at ends of lines.
 pub(super) fn tidy(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -163,6 +172,9 @@ mod tests {
         ] {
             assert_eq!(text(html), expected, "{html}");
         }
+        let head = b"<meta http-equiv=a content=\"text/html; charset=Windows-1251\">";
+        assert_eq!(charset(head).as_deref(), Some("windows-1251"));
+        assert_eq!(charset(b"<p>charset=utf-7").as_deref(), None);
         assert_eq!(shown_parts("<img src=\"cid:a@b\"><img src=cid:c>"), ["a@b", "c"]);
     }
 

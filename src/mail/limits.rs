@@ -17,7 +17,7 @@ pub(super) const SHORT_FIELD: usize = 8 << 10;
 /// Bytes of a boundary; RFC 2046 allows 70.
 pub(super) const BOUNDARY: usize = 200;
 /// Parameters of a content type, continuations counted one by one.
-pub(super) const PARAMETERS: usize = 200;
+pub(super) const PARAMETERS: usize = 64;
 /// Bytes of one body that become text.
 pub(super) const BODY: usize = 2 << 20;
 /// Bytes of the text of the whole letter.

@@ -16,7 +16,7 @@ const ADDRESSES: usize = 1_000;
 const RECIPIENTS: [&str; 6] = ["to", "cc", "delivered-to", "x-original-to", "envelope-to", "resent-to"];
 
 /// A mailbox: somebody's address with a name.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(super) struct Mailbox {
     pub(super) name: Option<String>,
     /// The domain in lower case, the rest as it is.
@@ -24,7 +24,7 @@ pub(super) struct Mailbox {
 }
 
 /// The people of a letter.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct People {
     pub(super) from: Option<Mailbox>,
     pub(super) reply: Option<String>,
@@ -92,18 +92,26 @@ fn loops(headers: &Headers<'_>, ours: &OurAddresses) -> bool {
 
 /// The mailboxes of a field that have an address.
 pub(super) fn mailboxes(field: &[u8], loss: &mut Loss) -> Vec<Mailbox> {
-    let field = words::mended(field, loss);
-    let found = with_addresses(&field, |addresses| {
-        let found =
-            addresses.filter_map(|found| Some(Mailbox { name: name(found), address: clean(found.address()?)? }));
-        found.take(ADDRESSES).collect::<Vec<_>>()
-    });
+    let found = listed(&words::mended(field, loss));
     if !found.is_empty() {
         return found;
     }
-    // A field without a grammar, such as `budi@example.org via kantor`.
+    // Some programs encode the whole field; and some fields have no grammar, such as `budi@example.org via kantor`.
+    let field = words::text(field, loss);
+    let found = listed(&field);
+    if !found.is_empty() {
+        return found;
+    }
     let bare = field.split([' ', ',', ';', '"', '\'']).find_map(clean);
     bare.map(|address| Mailbox { name: None, address }).into_iter().collect()
+}
+
+fn listed(field: &str) -> Vec<Mailbox> {
+    with_addresses(field, |addresses| {
+        let found =
+            addresses.filter_map(|found| Some(Mailbox { name: name(found), address: clean(found.address()?)? }));
+        found.take(ADDRESSES).collect()
+    })
 }
 
 /// The name of an author without an address.
@@ -170,6 +178,7 @@ mod tests {
             ("budi@example.org (Budi)", Some("Budi"), "budi@example.org"),
             ("<pelapor@münchen.example>", None, "pelapor@münchen.example"),
             ("Warga: budi@example.org, ani@example.org;", None, "budi@example.org"),
+            ("=?utf-8?Q?Budi_<budi@example.org>?=", Some("Budi"), "budi@example.org"),
             ("'Budi' <budi@example.org>", Some("Budi"), "budi@example.org"),
         ] {
             assert_eq!(found(field).first(), Some(&(name.map(str::to_owned), address.to_owned())), "{field}");

@@ -100,6 +100,10 @@ impl Survey {
         let mut survey = Self::default();
         let (mut at, mut header, mut is_top) = (0, None, true);
         while at < lines.len() {
+            if attribution::is_glued(lines, at) {
+                survey.rest = Some(Rest::Quoted(at..at + 1));
+                return survey;
+            }
             if lines.is_quoted(at) {
                 let run = lines.quoted_run(at);
                 at = run.end;

@@ -14,7 +14,7 @@ const FIELDS: usize = 20;
 const RESULTS: usize = 50;
 
 /// `method=result property=value …`
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Found {
     method: String,
     result: Option<CheckResult>,

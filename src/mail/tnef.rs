@@ -35,14 +35,14 @@ mod property {
 }
 
 /// What a `winmail.dat` holds.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Tnef<'x> {
     pub(super) text: Option<String>,
     /// In their order; a formatted body is the last, as `body.rtf`.
     pub(super) files: Vec<File<'x>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct File<'x> {
     pub(super) name: Option<String>,
     pub(super) media_type: Option<String>,

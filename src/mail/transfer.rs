@@ -43,8 +43,6 @@ impl Encoding {
         if self == Self::Identity {
             return Cow::Borrowed(bytes.get(..limit).unwrap_or(bytes));
         }
-        // Four bytes of base64 give three, and no encoding gives more than it has.
-        let bytes = bytes.get(..limit.saturating_mul(4)).unwrap_or(bytes);
         let mut all = Vec::with_capacity(limit.min(bytes.len() / 4 * 3 + 3));
         self.pieces(bytes, &mut |piece| {
             let room = limit.saturating_sub(all.len());
@@ -107,15 +105,8 @@ pub(super) fn base64(bytes: &[u8], take: &mut impl FnMut(&[u8])) {
     let (mut word, mut digits) = (0_u32, 0_u8);
     let mut rest = bytes;
     loop {
-        while let ([a, b, c, d, tail @ ..], 0) = (rest, digits) {
-            let four = [digit(*a), digit(*b), digit(*c), digit(*d)];
-            if four.contains(&NO_DIGIT) {
-                break;
-            }
-            let [a, b, c, d] = four.map(u32::from);
-            let [_, one, two, three] = (a << 18 | b << 12 | c << 6 | d).to_be_bytes();
-            out.push(&[one, two, three]);
-            rest = tail;
+        if digits == 0 {
+            rest = whole_groups(rest, &mut out);
         }
         let Some((&byte, tail)) = rest.split_first() else { break };
         rest = tail;
@@ -138,6 +129,27 @@ pub(super) fn base64(bytes: &[u8], take: &mut impl FnMut(&[u8])) {
     }
     end_of_base64(word, digits, &mut out);
     out.flush();
+}
+
+/// Decodes groups of four digits up to the first other byte, or until a piece is full. Gives what is left.
+fn whole_groups<'x, T: FnMut(&[u8])>(bytes: &'x [u8], out: &mut Gather<'_, T>) -> &'x [u8] {
+    let room = PIECE.saturating_sub(out.bytes.len()) / 3;
+    let mut taken = 0;
+    for group in bytes.chunks_exact(4).take(room) {
+        let [a, b, c, d] = group else { break };
+        let four = [digit(*a), digit(*b), digit(*c), digit(*d)];
+        if four.contains(&NO_DIGIT) {
+            break;
+        }
+        let [a, b, c, d] = four.map(u32::from);
+        let [_, one, two, three] = (a << 18 | b << 12 | c << 6 | d).to_be_bytes();
+        out.bytes.extend_from_slice(&[one, two, three]);
+        taken += 4;
+    }
+    if taken == room * 4 {
+        out.flush();
+    }
+    bytes.get(taken..).unwrap_or_default()
 }
 
 fn end_of_base64<T: FnMut(&[u8])>(word: u32, digits: u8, out: &mut Gather<'_, T>) {

@@ -9,6 +9,7 @@ mod consumers;
 mod crash;
 mod dovecot;
 mod gateways;
+mod letters;
 mod mailbox;
 mod outage;
 mod redis_servers;

@@ -6,7 +6,7 @@ use super::{
 };
 
 /// A page that is safe to lay out.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Reduced {
     pub(super) html: String,
     /// How many tags it holds.
@@ -115,7 +115,7 @@ struct Element {
     is_cell_empty: bool,
 }
 
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Page<'x> {
     reduced: Reduced,
     open: Vec<Element>,
@@ -179,6 +179,10 @@ impl<'x> Page<'x> {
             if is_separated {
                 self.reduced.html.push_str(CELL);
             }
+        }
+        if self.open.iter().any(|open| open.made == "pre") {
+            // Each of its lines is laid out by itself.
+            self.reduced.tags += text.bytes().filter(|byte| *byte == b'\n').count();
         }
         push_text(text, &mut self.reduced.html);
     }

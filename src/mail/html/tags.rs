@@ -13,7 +13,6 @@ pub(super) enum Token<'x> {
 }
 
 /// The pieces of a page; comments, declarations, and elements whose content is no text are left out.
-#[derive(Debug)]
 pub(super) struct Tokens<'x> {
     rest: &'x str,
     /// No `>` follows any more.

@@ -65,9 +65,8 @@ pub(super) fn look(headers: &[(String, String)], verdict: &mut Verdict) {
 pub(super) fn look_at_precedence(headers: &[(String, String)], verdict: &mut Verdict) {
     for (_, value) in headers.iter().filter(|(name, _)| name == "precedence" || name == "x-precedence") {
         let nature = match value.trim().to_ascii_lowercase().as_str() {
-            "list" => List,
             "bulk" | "junk" if verdict.is_generated() => Generated,
-            "bulk" | "junk" => List,
+            "list" | "bulk" | "junk" => List,
             "auto_reply" | "auto-reply" => Generated,
             _ => continue,
         };

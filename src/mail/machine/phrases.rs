@@ -44,10 +44,11 @@ enum Topic {
 
 use Topic::{Absence, Failure, Receipt};
 
-/// First words of subjects as machines write them. They are compared as they stand: `Re: Out of office` is a person's.
-const SUBJECTS: &[(Topic, &[&str])] = &[
+/// First words of subjects as machines write them, and how many groups of sentences go with them. They are compared as they stand: `Re: Out of office` is a person's.
+const SUBJECTS: &[(Topic, usize, &[&str])] = &[
     (
         Absence,
+        1,
         &[
             "automatic reply",
             "auto reply",
@@ -59,25 +60,13 @@ const SUBJECTS: &[(Topic, &[&str])] = &[
             "automated reply",
             "automated response",
             "auto:",
-            "out of office",
-            "out of the office",
-            "out-of-office",
             "ooo:",
-            "vacation",
-            "away from",
-            "on leave",
-            "i am out of",
             "balasan otomatis",
             "jawaban otomatis",
             "respons otomatis",
             "balas otomatis",
             "pesan otomatis",
-            "di luar kantor",
-            "tidak di kantor",
-            "sedang cuti",
-            "cuti:",
             "balasan automatik",
-            "luar pejabat",
             "abwesenheitsnotiz",
             "automatische antwort",
             "réponse automatique",
@@ -85,7 +74,6 @@ const SUBJECTS: &[(Topic, &[&str])] = &[
             "resposta automática",
             "risposta automatica",
             "automatisch antwoord",
-            "afwezig",
             "自动答复",
             "自动回复",
             "自動回覆",
@@ -93,8 +81,29 @@ const SUBJECTS: &[(Topic, &[&str])] = &[
             "자동 회신",
         ],
     ),
+    // People write of offices and leave as well.
+    (
+        Absence,
+        2,
+        &[
+            "out of office",
+            "out of the office",
+            "out-of-office",
+            "vacation",
+            "away from",
+            "on leave",
+            "i am out of",
+            "di luar kantor",
+            "tidak di kantor",
+            "sedang cuti",
+            "cuti:",
+            "luar pejabat",
+            "afwezig",
+        ],
+    ),
     (
         Failure,
+        1,
         &[
             "undeliverable",
             "undelivered mail",
@@ -138,6 +147,7 @@ const SUBJECTS: &[(Topic, &[&str])] = &[
     ),
     (
         Receipt,
+        2,
         &[
             "read:",
             "dibaca:",
@@ -297,9 +307,10 @@ const SENTENCES: &[(Topic, &[&str])] = &[
     (
         Failure,
         &[
-            "550 ",
-            "554 ",
-            "552 ",
+            "550 5",
+            "550-5",
+            "554 5",
+            "552 5",
             "5.1.1",
             "5.0.0",
             "5.7.1",
@@ -319,10 +330,11 @@ const SENTENCES: &[(Topic, &[&str])] = &[
             "permanent error",
             "permanent fatal error",
             "fatal errors",
-            "does not exist",
+            "tried to reach does not exist",
             "recipient's server",
             "remote server",
-            "diagnostic",
+            "diagnostic-code",
+            "diagnostic information",
             "mailer-daemon",
             "smtp error",
             "host or domain name not found",
@@ -377,7 +389,7 @@ pub(super) fn sender(from: &str) -> Option<Nature> {
 /// What the words of a letter say.
 #[derive(Debug)]
 pub(super) struct Wording {
-    subject: Option<Topic>,
+    subject: Option<(Topic, usize)>,
     /// Groups of sentences found, for absence, failure and receipt.
     sentences: [usize; 3],
     starts_as_a_bounce: bool,
@@ -385,7 +397,7 @@ pub(super) struct Wording {
 
 pub(super) fn wording(subject: &str, text: &str) -> Wording {
     let subject: String = subject.trim_start().chars().take(60).collect::<String>().to_lowercase();
-    let subject = SUBJECTS.iter().find(|(_, starts)| starts.iter().any(|start| starts_so(&subject, start)));
+    let subject = SUBJECTS.iter().find(|(_, _, starts)| starts.iter().any(|start| starts_so(&subject, start)));
     let end = (0..=LOOKED_AT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
     // Machines fold their lines, and set apostrophes in their own ways.
     let words = text[..end].split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase().replace('\u{2019}', "'");
@@ -393,7 +405,11 @@ pub(super) fn wording(subject: &str, text: &str) -> Wording {
     for (topic, group) in SENTENCES {
         sentences[*topic as usize] += usize::from(group.iter().any(|sentence| words.contains(sentence)));
     }
-    Wording { subject: subject.map(|(topic, _)| *topic), sentences, starts_as_a_bounce: starts_as_a_bounce(&words) }
+    Wording {
+        subject: subject.map(|(topic, needed, _)| (*topic, *needed)),
+        sentences,
+        starts_as_a_bounce: starts_as_a_bounce(&words),
+    }
 }
 
 /// Programs that write no headers of bounces: qmail, Exim and old Postfix begin with the same sentence for ever.
@@ -413,20 +429,18 @@ fn starts_so(subject: &str, start: &str) -> bool {
 }
 
 impl Wording {
-    /// Two signs of one kind. `suspicious`: the sender or the return path is a sign already.
+    /// Two signs of one kind. With `suspicion` the sender or the return path is one of them.
     pub(super) fn verdict(&self, suspicion: bool) -> Option<(Nature, &'static str)> {
         let said = |topic: Topic| self.sentences[topic as usize];
-        let is_subject = |topic: Topic| self.subject == Some(topic);
-        let twice = |topic: Topic| is_subject(topic) && (said(topic) > 0 || suspicion);
-        if twice(Failure) {
-            return Some((Bounce, "subject and text of a bounce"));
-        }
         if self.starts_as_a_bounce && (said(Failure) > 1 || suspicion) {
             return Some((Bounce, "text of a bounce"));
         }
-        if twice(Absence) {
-            return Some((Generated, "subject and text of an automatic reply"));
-        }
-        (is_subject(Receipt) && said(Receipt) > 1).then_some((Generated, "subject and text of a read receipt"))
+        let (topic, needed) = self.subject?;
+        let is_sure = said(topic) >= needed || (suspicion && topic != Receipt);
+        is_sure.then_some(match topic {
+            Failure => (Bounce, "subject and text of a bounce"),
+            Absence => (Generated, "subject and text of an automatic reply"),
+            Receipt => (Generated, "subject and text of a read receipt"),
+        })
     }
 }

@@ -3,11 +3,13 @@
 
 use std::ops::Range;
 
-use super::lines::Lines;
+use super::lines::{Lines, has_time};
 
 /// Lines that a header may be folded into.
 const FOLDS: usize = 4;
 
+/// Bytes of the line in which a header with a quote behind it is looked for.
+const GLUED: usize = 300;
 /// Bytes of the last line of the shortest one: a verb.
 const SHORTEST: usize = 5;
 
@@ -104,6 +106,23 @@ pub(super) fn ending_at(lines: &Lines<'_>, last: usize) -> Option<Attribution> {
     named_last(lines, last).or_else(|| without_verb(lines, last))
 }
 
+/// Two clients write headers of a line that does not end with a colon. Yahoo on phones puts the quoted words right behind it:
+/// `Pada Sen, 3 Nov 2025 pada 8:16, X<x@example.org> menulis:   Terima kasih.`; GroupWise writes
+/// `>>> "X" <x@example.org> 11/3/2025 4:20 PM >>>`. What follows has no `>`.
+pub(super) fn is_glued(lines: &Lines<'_>, line: usize) -> bool {
+    let text = lines.line(line);
+    let is_groupwise = text.starts_with(">>>") && text.ends_with(">>>") && has_time(lines.short(line));
+    is_groupwise || is_of_yahoo(text)
+}
+
+fn is_of_yahoo(text: &str) -> bool {
+    let Some(start) = ["On ", "Pada "].iter().find(|start| text.starts_with(**start)) else { return false };
+    let end = (start.len()..=text.len().min(GLUED)).rev().find(|end| text.is_char_boundary(*end));
+    let head = end.map_or("", |end| &text[..end]);
+    let found = ["> menulis:", "> wrote:"].iter().find_map(|verb| head.split_once(verb));
+    found.is_some_and(|(before, behind)| before.contains('@') && has_time(before) && !behind.trim().is_empty())
+}
+
 /// With a first word that goes before a date, here or some lines above.
 fn from_its_start(lines: &Lines<'_>, last: usize) -> Option<Attribution> {
     folded(lines, last).find_map(|first| {
@@ -155,8 +174,7 @@ fn without_verb(lines: &Lines<'_>, last: usize) -> Option<Attribution> {
     folded(lines, last).take(2).find_map(|first| {
         let header = first..last + 1;
         let has = |sign: &dyn Fn(&str) -> bool| header.clone().any(|line| sign(lines.short(line)));
-        let is_dated =
-            has(&|line| line.contains("20")) && has(&super::lines::has_time) && has(&|line| line.contains('@'));
+        let is_dated = has(&|line| line.contains("20")) && has(&has_time) && has(&|line| line.contains('@'));
         is_dated.then(|| Attribution { lines: header.clone(), is_sure: false })
     })
 }

@@ -127,18 +127,20 @@ fn last_piece(lines: &Lines<'_>, region: Range<usize>) -> Option<(Kind, usize)> 
 /// `Get Outlook for Android <https://…>`; the address may stand on a line of its own.
 fn phone_line(lines: &Lines<'_>, region: &Range<usize>) -> Option<usize> {
     let last = region.end - 1;
-    if is_phone_line(lines.short(last)) {
+    if is_phone_line(lines, region.start, last) {
         return Some(last);
     }
     let is_address = |line: &str| {
         let line = line.trim_matches(['<', '>', '[', ']', '(', ')']);
         (line.starts_with("http://") || line.starts_with("https://")) && !line.contains(' ')
     };
-    (last > region.start && is_address(lines.short(last)) && is_phone_line(lines.short(last - 1))).then(|| last - 1)
+    (last > region.start && is_address(lines.short(last)) && is_phone_line(lines, region.start, last - 1))
+        .then(|| last - 1)
 }
 
-fn is_phone_line(line: &str) -> bool {
-    let line = line.trim_matches(|letter: char| letter.is_whitespace() || "*_-–—[]()".contains(letter));
+fn is_phone_line(lines: &Lines<'_>, floor: usize, line: usize) -> bool {
+    let is_alone = line == floor || lines.is_blank(line - 1) || lines.line(line - 1) == "--";
+    let line = lines.short(line).trim_matches(|letter: char| letter.is_whitespace() || "*_-–—[]()".contains(letter));
     // The address of the program stands behind its name, in whatever brackets.
     let words =
         ["](", "<", "(", "[http", " http"].iter().fold(line, |words, mark| words.split(mark).next().unwrap_or(words));
@@ -151,9 +153,10 @@ fn is_phone_line(line: &str) -> bool {
         return true;
     }
     let words = words.to_lowercase();
-    SENT_FROM
-        .iter()
-        .any(|start| words.strip_prefix(start).is_some_and(|rest| DEVICES.iter().any(|device| rest.contains(device))))
+    // Right below other words it may be the end of a sentence, unless somebody speaks of a device of his own.
+    let is_own = [" my ", " saya"].iter().any(|own| words.contains(own));
+    let names_a_device = |rest: &str| DEVICES.iter().any(|device| rest.contains(device));
+    (is_alone || is_own) && SENT_FROM.iter().any(|start| words.strip_prefix(start).is_some_and(names_a_device))
 }
 
 /// From the first `-- ` (RFC 3676, section 4.3) that has a signature below it and nothing else.

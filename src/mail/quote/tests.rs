@@ -90,6 +90,12 @@ fn a_sure_header_needs_no_quoted_lines_below() {
             "Belum selesai.",
         ),
         ("Not yet.\n\nOn 3/11/25, 08:15, \"Loket\" <lapor@kota.example> wrote:\n\n    Received.\n", "NHQ", "Not yet."),
+        (
+            "Belum.\n\nDikirim dari Yahoo Mail di Android \n \n  Pada Sen, 3 Nov 2025 pada 8:16, Loket<lapor@kota.example> menulis:   Terima kasih.\nNomor.",
+            "NSHQ",
+            "Belum.",
+        ),
+        ("Ya.\n\n>>> \"Loket\" <lapor@kota.example> 11/3/2025 4:20 PM >>>\nMohon kabar.\n", "NHQ", "Ya."),
         ("Belum.\n\nLoket <lapor@kota.example> 于2025年11月3日周一 08:15写道：\n收到。\n", "NHQ", "Belum."),
     ]);
 }
@@ -154,6 +160,7 @@ fn signatures_and_lines_of_phones_are_set_aside() {
         ("Jalan rusak.\n\nGet Outlook for iOS\n<https://aka.ms/o0ukef>\n", "NS", "Jalan rusak."),
         ("Jalan rusak.\n\nDikirim dari Yahoo Mail di Android", "NS", "Jalan rusak."),
         ("Jalan rusak.\n\nSent with [Proton Mail](https://proton.example/) secure email.", "NS", "Jalan rusak."),
+        ("Jalan rusak.\nDikirim dari iPhone saya", "NS", "Jalan rusak."),
         ("壊れた道。\n\niPhoneから送信", "NS", "壊れた道。"),
         (
             "Jalan rusak.\n\nBudi\n\nSent from my Galaxy\n\nOn Mon, 3 Nov 2025, Loket <l@kota.example> wrote:\n> a\n> b",
@@ -174,6 +181,7 @@ fn signatures_and_lines_of_phones_are_set_aside() {
     ]);
     check_kept(&[
         "Hormat saya,\nBudi Santoso\nRT 03 RW 05",
+        "Aduan itu sudah\ndikirim dari email kantor.",
         "Jalan rusak.\n\nDikirim dari kantor kecamatan surat itu ditolak.",
         "Sudah dua kali.\n--\nKronologi: pada tanggal tiga saya melapor ke kelurahan, lalu ke kecamatan, lalu ke dinas, dan di setiap tempat saya diminta kembali minggu depan karena berkasnya belum lengkap padahal semua sudah saya bawa, lihat foto.",
     ]);
