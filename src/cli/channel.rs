@@ -21,10 +21,12 @@ use crate::{
     config::Resolved,
     diagnostic::{Diagnostic, Severity},
     http::Http,
+    mailbox::doctor::examine,
     outbox::probe::{ProbeResult, probe},
     runtime,
 };
 
+mod mailbox;
 mod new;
 
 pub fn run(command: ChannelCommand) -> Result<(), Ending> {
@@ -256,6 +258,9 @@ fn doctor(id: &str, json: bool) -> Result<(), Ending> {
         None => return Err(Ending::Misused(format!("no channel `{id}`: `loket channel list` shows those that are"))),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let Some(health) = runtime.block_on(async { anyhow::Ok(examine(&Http::new()?, &channel).await) })? {
+        return mailbox::report(id, &health, json);
+    }
     let result = runtime.block_on(async { anyhow::Ok(probe(&Http::new()?, &channel).await) })?;
     let url = format!("{}/in/{id}", resolved.config.public_url);
     let (state, detail, owner) = match result {
