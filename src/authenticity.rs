@@ -17,6 +17,7 @@ use mail_auth::{
     hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts},
     spf::verify::SpfParameters,
 };
+use tokio::time::timeout;
 
 use crate::{
     mail::{Envelope, envelope::Protocol},
@@ -26,16 +27,19 @@ use crate::{
 
 /// For all checks of one letter.
 const PATIENCE: Duration = Duration::from_secs(4);
+/// For SPF, and for the signatures: what is left of it is for DMARC, which asks about the author's domain alone.
+const SHARE: Duration = Duration::from_millis(2500);
 /// For one question to the DNS; it is asked twice.
 const QUESTION: Duration = Duration::from_millis(1500);
 /// So many letters in a row that nobody answered for, and the DNS is left alone for a while.
 const MOST_FAILURES: u32 = 3;
 const REST: Duration = Duration::from_secs(30);
-/// A letter with more signatures is not checked: each costs a question and a signature's arithmetic.
+/// Where there are more signatures none of them is checked: each costs a question and a signature's arithmetic.
 const MOST_SIGNATURES: usize = 10;
 
 /// Bytes of a head that is looked at; a longer one is no letter that anybody signs.
 const LONGEST_HEAD: usize = 256 << 10;
+const NO_ANSWER: &str = "the DNS does not answer";
 
 /// Where the DNS is asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,48 +120,59 @@ impl Authenticator {
         if self.is_resting() {
             return unknown();
         }
-        let found = tokio::time::timeout(PATIENCE, self.ask(dns, receipt)).await.unwrap_or_else(|_| unknown());
+        let found = timeout(PATIENCE, self.ask(dns, receipt)).await.unwrap_or_else(|_| unknown());
         self.note(found.iter().any(|check| check.result == CheckResult::Temperror));
         found
     }
 
     async fn ask(&self, dns: &MessageAuthenticator, receipt: &Receipt) -> Vec<Check> {
-        let body = &receipt.request.body;
-        let head = body.windows(4).take(LONGEST_HEAD).any(|bytes| bytes == b"\r\n\r\n");
-        if !head {
-            return Vec::new();
-        }
-        let Some(message) = AuthenticatedMessage::parse(body) else { return Vec::new() };
-        if message.dkim_headers.len() + message.ams_headers.len() + message.as_headers.len() > MOST_SIGNATURES {
-            return vec![check("dkim", CheckResult::Policy, Some("too many signatures"))];
-        }
+        // Whoever forges a letter must not escape by writing a head that is hard to check.
+        let beyond = |words| vec![check("dmarc", CheckResult::Policy, Some(words))];
+        let Some(letter) = checkable(&receipt.request.body) else {
+            return beyond("the head of the letter is too long to be checked");
+        };
+        let Some(message) = AuthenticatedMessage::parse(letter) else { return Vec::new() };
+        let Some(author) = author_domain(&message) else {
+            return beyond("the letter names authors of several domains");
+        };
         let envelope = Envelope::of(&receipt.request);
-        let spf = self.spf(dns, &envelope, receipt.remote).await;
-        let dkim = dns.verify_dkim(&message).await;
-        let arc = dns.verify_arc(&message).await;
+        // Each has a time of its own: names that the sender chose, and that do not answer, hide nothing of the others.
+        let (spf, signed) = tokio::join!(self.spf(dns, &envelope, receipt.remote), signatures(dns, &message));
         let domain = sender_domain(&envelope);
-        let none = SpfOutput::default();
-        let parameters = DmarcParameters::new(&message, &dkim, domain, spf.as_ref().unwrap_or(&none));
-        let dmarc = dns.verify_dmarc(parameters).await;
-        let mut checks = Vec::with_capacity(4);
-        checks.extend(spf.map(|spf| check("spf", of_spf(spf.result()), None)));
-        checks.push(check("dkim", of_signatures(&dkim), None));
-        checks.push(check("dmarc", of_dmarc(&dmarc.result()), None));
-        if *arc.result() != DkimResult::None {
-            checks.push(check("arc", of_dkim(arc.result()), None));
+        let (none, unasked) = (SpfOutput::default(), Vec::new());
+        let known_spf = match &spf {
+            Answered::Known(spf) => spf,
+            Answered::Unasked | Answered::Late => &none,
+        };
+        let parameters = DmarcParameters::new(&message, signed.dkim.as_deref().unwrap_or(&unasked), domain, known_spf);
+        let mut dmarc = of_dmarc(&dns.verify_dmarc(parameters).await.result());
+        let might_pass = matches!(spf, Answered::Late) && is_kin(domain, &author)
+            || signed.is_late && signers(&message).any(|signer| is_kin(signer, &author));
+        if dmarc == CheckResult::Fail && might_pass {
+            dmarc = CheckResult::Temperror;
         }
+        let mut checks = Vec::with_capacity(4);
+        match &spf {
+            Answered::Known(spf) => checks.push(check("spf", of_spf(spf.result()), None)),
+            Answered::Late => checks.push(check("spf", CheckResult::Temperror, Some(NO_ANSWER))),
+            Answered::Unasked => {}
+        }
+        checks.extend(signed.check);
+        checks.push(check("dmarc", dmarc, None));
+        checks.extend(signed.arc);
         checks
     }
 
-    /// None where the peer is a relay of our own, or a mail server on this machine: the sender's address is not known.
-    async fn spf(&self, dns: &MessageAuthenticator, envelope: &Envelope, remote: Option<IpAddr>) -> Option<SpfOutput> {
-        let peer = remote.filter(|_| envelope.protocol == Some(Protocol::Smtp))?;
-        if self.relays.iter().any(|relay| relay.contains(peer)) {
-            return None;
-        }
+    /// Unasked where the peer is a relay of our own, or a mail server on this machine: the sender's address is not known.
+    async fn spf(&self, dns: &MessageAuthenticator, envelope: &Envelope, remote: Option<IpAddr>) -> Answered {
+        let peer = remote.filter(|_| envelope.protocol == Some(Protocol::Smtp));
+        let Some(peer) = peer.filter(|peer| !self.relays.iter().any(|relay| relay.contains(*peer))) else {
+            return Answered::Unasked;
+        };
         let helo = envelope.helo.as_deref().unwrap_or_default();
         let sender = envelope.mail_from.as_deref().unwrap_or_default();
-        Some(dns.verify_spf(SpfParameters::verify(peer, helo, &self.hostname, sender)).await)
+        let asked = dns.verify_spf(SpfParameters::verify(peer, helo, &self.hostname, sender));
+        timeout(SHARE, asked).await.map_or(Answered::Late, Answered::Known)
     }
 
     fn is_resting(&self) -> bool {
@@ -187,6 +202,73 @@ impl Authenticator {
     }
 }
 
+/// What SPF came to.
+enum Answered {
+    Known(SpfOutput),
+    /// There is nothing to ask.
+    Unasked,
+    /// Nobody answered in time.
+    Late,
+}
+
+/// What DKIM and ARC came to.
+#[derive(Default)]
+struct Signed<'a> {
+    /// None: not checked.
+    dkim: Option<Vec<DkimOutput<'a>>>,
+    check: Option<Check>,
+    arc: Option<Check>,
+    /// Nobody answered in time.
+    is_late: bool,
+}
+
+async fn signatures<'a>(dns: &MessageAuthenticator, message: &'a AuthenticatedMessage<'a>) -> Signed<'a> {
+    if message.dkim_headers.len() + message.ams_headers.len() + message.as_headers.len() > MOST_SIGNATURES {
+        let check = Some(check("dkim", CheckResult::Policy, Some("too many signatures")));
+        return Signed { check, ..Signed::default() };
+    }
+    let (dkim, arc) = tokio::join!(timeout(SHARE, dns.verify_dkim(message)), timeout(SHARE, dns.verify_arc(message)));
+    let arc = arc.ok().filter(|arc| *arc.result() != DkimResult::None);
+    let arc = arc.map(|arc| check("arc", of_dkim(arc.result()), None));
+    match dkim {
+        Ok(dkim) => {
+            let check = Some(check("dkim", of_signatures(&dkim), None));
+            Signed { check, dkim: Some(dkim), arc, is_late: false }
+        }
+        Err(_) => {
+            let check = Some(check("dkim", CheckResult::Temperror, Some(NO_ANSWER)));
+            Signed { check, dkim: None, arc, is_late: true }
+        }
+    }
+}
+
+fn signers<'a>(message: &'a AuthenticatedMessage<'_>) -> impl Iterator<Item = &'a str> {
+    message.dkim_headers.iter().map(|header| header.header.d.as_str())
+}
+
+/// The letter, as far as it can be checked: all of it, or its beginning where no empty line ends the head. Line ends need
+/// not be CR LF: the reader understands the others too. None: the head is too long.
+fn checkable(letter: &[u8]) -> Option<&[u8]> {
+    let beginning = letter.get(..LONGEST_HEAD).unwrap_or(letter);
+    let ends =
+        beginning.windows(2).any(|bytes| bytes == b"\n\n") || beginning.windows(3).any(|bytes| bytes == b"\n\r\n");
+    (ends || letter.len() <= LONGEST_HEAD).then_some(letter)
+}
+
+/// The domain of `From`, empty where there is none. None: there are several, which DMARC says nothing of (RFC 9989).
+fn author_domain(message: &AuthenticatedMessage<'_>) -> Option<String> {
+    let mut domains =
+        message.from.iter().filter_map(|from| from.rsplit_once('@')).map(|(_, domain)| domain.to_lowercase());
+    let first = domains.next().unwrap_or_default();
+    domains.all(|domain| domain == first).then_some(first)
+}
+
+/// May the two belong to one organisation? Their last two labels are the same.
+fn is_kin(one: &str, other: &str) -> bool {
+    let end = |domain: &str| domain.rsplit('.').take(2).map(str::to_lowercase).collect::<Vec<_>>();
+    end(one) == end(other)
+}
+
 /// Where the envelope's sender is at home; the null path is its server's.
 fn sender_domain(envelope: &Envelope) -> &str {
     let path = envelope.mail_from.as_deref().unwrap_or_default();
@@ -200,7 +282,7 @@ fn check(method: &str, result: CheckResult, detail: Option<&str>) -> Check {
 
 /// Nobody answered.
 fn unknown() -> Vec<Check> {
-    ["spf", "dkim", "dmarc"].map(|method| check(method, CheckResult::Temperror, Some("the DNS does not answer"))).into()
+    ["spf", "dkim", "dmarc"].map(|method| check(method, CheckResult::Temperror, Some(NO_ANSWER))).into()
 }
 
 fn of_spf(result: SpfResult) -> CheckResult {

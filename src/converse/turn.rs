@@ -145,10 +145,11 @@ impl Turn<'_> {
         }
     }
 
-    /// Whoever is named in a forged letter must not get an answer to it (backscatter).
+    /// Whoever is named in a forged letter must not get an answer to it (backscatter). `policy`: its head is such that nobody
+    /// can tell.
     fn may_be_forged(&self) -> bool {
         let dmarc = self.material.assembled.message.message.auth.as_ref().map_or("", |auth| auth.dmarc.as_str());
-        dmarc == "fail" || (self.material.channel.answers_aligned_only && dmarc != "pass")
+        matches!(dmarc, "fail" | "policy") || (self.material.channel.answers_aligned_only && dmarc != "pass")
     }
 
     /// The complaint of the signed thread that the letter stands in. The sender's own memory knows most of it.

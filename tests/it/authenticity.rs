@@ -51,12 +51,12 @@ async fn words(authenticator: &Authenticator, receipt: &Receipt) -> String {
 }
 
 /// The letter with a DKIM signature, and the record with its key.
-fn signed(letter: &str) -> (String, String) {
+fn signed(letter: &str, domain: &str) -> (String, String) {
     let pkcs8 = Ed25519Key::generate_pkcs8().expect("a key");
     let key = Ed25519Key::from_pkcs8_der(&pkcs8).expect("a key");
     let record = format!("v=DKIM1; k=ed25519; p={}", STANDARD.encode(key.public_key()));
     let signature = DkimSigner::from_key(key)
-        .domain("example.org")
+        .domain(domain)
         .selector("s1")
         .headers(["From", "To", "Subject"])
         .header_canonicalization(Canonicalization::Relaxed)
@@ -68,7 +68,7 @@ fn signed(letter: &str) -> (String, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_verdict_is_told_as_it_is() {
-    let (letter, key) = signed(LETTER);
+    let (letter, key) = signed(LETTER, "example.org");
     let dns = Dns::with(&[
         ("example.org", "v=spf1 ip4:203.0.113.7 -all"),
         ("_dmarc.example.org", "v=DMARC1; p=reject"),
@@ -118,4 +118,26 @@ async fn a_relay_of_our_own_says_nothing_of_the_sender() {
         Authenticator::new(Resolver::At(dns.address), "kota.example".to_owned(), relays).expect("a resolver");
     let receipt = receipt(LETTER, "192.0.2.9", "siti@example.org");
     assert_eq!(words(&authenticator, &receipt).await, "dkim=none dmarc=none");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_forger_escapes_by_a_letter_that_is_hard_to_check() {
+    let dns = Dns::silent_about("slow.example", &[("_dmarc.example.org", "v=DMARC1; p=reject")]).await;
+    let authenticator = authenticator(&dns);
+    let signature = "DKIM-Signature: v=1; a=rsa-sha256; d=x.example; s=s; h=from; bh=AAAA; b=AAAA\r\n";
+    let (slow, _) = signed(LETTER, "slow.example");
+    let lines = LETTER.replace("\r\n", "\n");
+    let several = LETTER.replace("From: ", "From: x@elsewhere.example, ");
+    let long = format!("X-Pad: {}\r\n{LETTER}", "x".repeat(300 << 10));
+    for (letter, from, expected) in [
+        (LETTER, "x@slow.example", "spf=temperror dkim=none dmarc=fail"),
+        (&slow, "x@nowhere.example", "spf=none dkim=temperror dmarc=fail"),
+        (&format!("{}{LETTER}", signature.repeat(11)), "x@nowhere.example", "spf=none dkim=policy dmarc=fail"),
+        (&lines, "x@nowhere.example", "spf=none dkim=none dmarc=fail"),
+        (LETTER.split("\r\n\r\n").next().expect("a head"), "x@nowhere.example", "spf=none dkim=none dmarc=fail"),
+        (&several, "x@nowhere.example", "dmarc=policy"),
+        (&long, "x@nowhere.example", "dmarc=policy"),
+    ] {
+        assert_eq!(words(&authenticator, &receipt(letter, "198.51.100.9", from)).await, expected, "{from}");
+    }
 }

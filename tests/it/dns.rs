@@ -27,6 +27,19 @@ impl Dns {
         Self::answering(move |question| answer(question, &records)).await
     }
 
+    /// The same, but of this name and those below it nothing is said.
+    pub async fn silent_about(name: &str, records: &[(&str, &str)]) -> Self {
+        let records: BTreeMap<String, String> =
+            records.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())).collect();
+        let labels: Vec<u8> =
+            name.split('.').flat_map(|label| [&[label.len() as u8][..], label.as_bytes()].concat()).collect();
+        Self::answering(move |question| {
+            let is_about = question.to_ascii_lowercase().windows(labels.len()).any(|bytes| bytes == labels);
+            if is_about { None } else { answer(question, &records) }
+        })
+        .await
+    }
+
     /// It takes questions and says nothing.
     pub async fn silent() -> Self {
         Self::answering(|_| None).await
