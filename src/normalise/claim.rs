@@ -79,7 +79,8 @@ fn cut(parts: &[&[u8]]) -> [u8; 16] {
     key
 }
 
-/// Hash over sender, recipient, subject, text, location and attachment names, each with its length before it.
+/// Hash over sender, recipient, subject, text, location and attachments (their names, and their bytes where they are known),
+/// each with its length before it. Scanners send other pages under the same words and names.
 fn content(message: &Message) -> Context {
     let mut context = Context::new(&SHA256);
     for text in [&message.from, &message.to, &message.subject, &message.text] {
@@ -92,6 +93,7 @@ fn content(message: &Message) -> Context {
     for file in &message.attachments {
         let name = file.filename.as_deref().or(file.reference.as_deref()).or(file.url.as_deref());
         field(&mut context, name.unwrap_or_default().as_bytes());
+        file.sha256.iter().for_each(|hash| field(&mut context, hash.as_bytes()));
     }
     // A button pressed and an edit have no words of their own.
     for text in [&message.action, &message.edit_of].into_iter().flatten() {

@@ -110,6 +110,18 @@ fn an_id_is_enough_only_where_the_content_is_proven() {
 }
 
 #[test]
+fn other_pages_under_the_same_words_and_names_are_another_message() {
+    let scanned = |pages: &str| {
+        let mut message = message(Some("scan@printer"), "081100000001", "");
+        let sha256 = Some(claim::sha256_hex(pages.as_bytes()));
+        message.attachments = vec![Attachment { filename: Some("scan.pdf".into()), sha256, ..Attachment::default() }];
+        normalised(false, message)
+    };
+    assert_eq!(scanned("one").claim_keys, scanned("one").claim_keys);
+    assert_ne!(scanned("one").claim_keys, scanned("two").claim_keys);
+}
+
+#[test]
 fn without_an_id_the_same_words_are_one_message_for_ten_minutes() {
     let at = |second| normalise(&origin(true, second), 0, message(None, "081100000001", "air mati"), &channel());
     let shares = |one: &Normalised, other: &Normalised| one.claim_keys.iter().any(|key| other.claim_keys.contains(key));
