@@ -171,23 +171,25 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
-/// The certificate for STARTTLS; taken up anew when its file changes, as it does every few weeks.
+/// The certificate for STARTTLS; taken up anew when its file or that of the key changes, as they do every few weeks, one
+/// after the other.
 struct Certificates {
     certificate: PathBuf,
     key: PathBuf,
-    loaded: std::sync::Mutex<(Option<SystemTime>, TlsAcceptor)>,
+    loaded: std::sync::Mutex<([Option<SystemTime>; 2], TlsAcceptor)>,
 }
 
 impl Certificates {
     fn load(certificate: PathBuf, key: PathBuf) -> Result<Self, Unstarted> {
+        // Looked at first: what changes while the files are read is seen as a change.
+        let changed = [changed(&certificate), changed(&key)];
         let acceptor = acceptor(&certificate, &key)?;
-        let loaded = std::sync::Mutex::new((changed(&certificate), acceptor));
-        Ok(Self { certificate, key, loaded })
+        Ok(Self { certificate, key, loaded: std::sync::Mutex::new((changed, acceptor)) })
     }
 
     fn acceptor(&self) -> TlsAcceptor {
         let mut loaded = self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let changed = changed(&self.certificate);
+        let changed = [changed(&self.certificate), changed(&self.key)];
         if changed != loaded.0 {
             match acceptor(&self.certificate, &self.key) {
                 Ok(acceptor) => *loaded = (changed, acceptor),
@@ -216,4 +218,36 @@ fn acceptor(certificate: &Path, key: &Path) -> Result<TlsAcceptor, Unstarted> {
         .with_single_cert(chain, key_der)
         .map_err(|error| wrong(certificate, error.to_string()))?;
     Ok(TlsAcceptor::from(Arc::new(config)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A certificate and its key in these files.
+    fn make(folder: &Path, certificate: &str, key: &str) {
+        let script = format!(
+            "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=mx.kota.example -keyout {key} -out {certificate}"
+        );
+        let made = std::process::Command::new("sh").args(["-ec", &script]).current_dir(folder).output();
+        assert!(made.expect("sh runs").status.success(), "openssl makes certificates");
+    }
+
+    #[test]
+    fn a_certificate_is_taken_up_although_its_key_came_a_moment_later() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = |name: &str| folder.path().join(name);
+        make(folder.path(), "cert.pem", "key.pem");
+        make(folder.path(), "new-cert.pem", "new-key.pem");
+        let certificates = Certificates::load(path("cert.pem"), path("key.pem")).expect("a pair");
+        let config = || certificates.acceptor().config().clone();
+        let old = config();
+        assert!(Arc::ptr_eq(&old, &config()));
+
+        std::fs::rename(path("new-cert.pem"), path("cert.pem")).expect("renamed");
+        assert!(Arc::ptr_eq(&old, &config()), "it does not fit the key that is there");
+        std::fs::rename(path("new-key.pem"), path("key.pem")).expect("renamed");
+        let new = config();
+        assert!(!Arc::ptr_eq(&old, &new) && Arc::ptr_eq(&new, &config()));
+    }
 }
