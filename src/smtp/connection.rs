@@ -63,6 +63,8 @@ enum End {
     Closed,
     /// It says nothing any more, or too slowly.
     Silent,
+    /// Its letter is so large that it is not even read to its end.
+    TooLarge,
     /// The gateway stops.
     Stopping,
 }
@@ -93,6 +95,8 @@ pub async fn serve(desk: Desk, dialect: Dialect, stream: TcpStream, peer: IpAddr
     let words: &[u8] = match ended {
         Ok(()) | Err(End::Closed) => b"",
         Err(End::Silent) => b"421 4.4.2 too slow\r\n",
+        // Not "try again": it would come for days, and be as large each time.
+        Err(End::TooLarge) => b"552 5.3.4 the letter is far too large\r\n",
         Err(End::Stopping) => b"421 4.3.2 the gateway stops, try again\r\n",
     };
     let _ = timeout(Duration::from_secs(2), async {
@@ -149,10 +153,15 @@ impl Connection {
             if let Some(end) = self.input.iter().position(|byte| *byte == b'\n') {
                 let mut line: Vec<u8> = self.input.drain(..=end).collect();
                 if is_too_long || line.len() > LINE {
-                    let step = self.session.mistake("500 5.5.2 the line is too long");
-                    let (Step::Say(words) | Step::End(words)) = step else { return Ok(None) };
-                    self.say(&words).await?;
-                    return Ok(None);
+                    return match self.session.mistake("500 5.5.2 the line is too long") {
+                        Step::End(words) => {
+                            self.say(&words).await?;
+                            self.flush().await?;
+                            Err(End::Closed)
+                        }
+                        Step::Say(words) => self.say(&words).await.map(|()| None),
+                        Step::Data | Step::Chunk { .. } | Step::StartTls => Ok(None),
+                    };
                 }
                 line.pop();
                 if line.last() == Some(&b'\r') {
@@ -307,8 +316,11 @@ impl Coming {
         self.came += bytes.len();
         let took = self.begun.elapsed();
         let is_slow = took > GRACE && self.came < SLOWEST_BYTES_PER_SECOND * took.as_secs() as usize;
-        if is_slow || self.came > self.limits.letter.saturating_mul(PATIENCE_FOR_TOO_LARGE) {
+        if is_slow {
             return Err(End::Silent);
+        }
+        if self.came > self.limits.letter.saturating_mul(PATIENCE_FOR_TOO_LARGE) {
+            return Err(End::TooLarge);
         }
         if self.came > self.limits.letter && self.failed.is_none() {
             self.failed = Some(format!("552 5.3.4 a letter has at most {} bytes here", self.limits.letter));

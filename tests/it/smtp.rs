@@ -235,6 +235,30 @@ async fn what_is_too_large_is_refused_declared_or_not_and_the_session_goes_on() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_far_too_large_is_not_asked_to_come_again() {
+    let world = start("max_size = \"100 KiB\"\n").await;
+    let mut talk = Talk::with(smtp(&world)).await;
+    talk.begin("lapor@kota.example").await;
+    talk.write(&[b'x'; (400 << 10) + 1]).await;
+    assert!(talk.hear().await.starts_with("552"));
+    assert!(talk.hear().await.is_empty(), "the connection ends");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_sends_nothing_but_long_lines_is_sent_away() {
+    let world = start("").await;
+    let mut talk = Talk::with(smtp(&world)).await;
+    let line = "x".repeat(5000);
+    for _ in 0..20 {
+        assert!(talk.say(&line).await.starts_with("500"));
+    }
+    assert!(talk.say(&line).await.starts_with("421"));
+    assert!(talk.hear().await.is_empty(), "the connection ends");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_letter_that_breaks_off_leaves_nothing() {
     let world = start("").await;
     for end in ["", "\r\n", "\r\n."] {
