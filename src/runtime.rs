@@ -3,6 +3,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use futures_util::future::select_all;
 use ring::hmac;
 use secrecy::ExposeSecret as _;
 use tokio::{
@@ -387,6 +388,14 @@ fn gateway(resolved: &Resolved) -> Gateway {
     }
 }
 
+/// Until one of them ends; for ever where there is none.
+async fn any_ended(tasks: &mut [JoinHandle<()>]) {
+    if tasks.is_empty() {
+        return std::future::pending().await;
+    }
+    let _ = select_all(tasks).await;
+}
+
 impl Running {
     /// Returns when a part of the gateway has ended although nobody told it to: a defect. Intake must not go on alone.
     pub async fn broken(&mut self) -> &'static str {
@@ -395,6 +404,7 @@ impl Running {
             _ = &mut self.pipeline => "pipeline",
             _ = &mut self.outbox => "outbox",
             _ = &mut self.mailboxes => "mailboxes",
+            () = any_ended(&mut self.mail) => "mail server",
         }
     }
 
