@@ -85,18 +85,26 @@ impl Connection {
         self.command("UID STORE", &command, |_| {}).await
     }
 
-    /// Moves letters to a folder, given as a quoted string. It is made if the server says that it is missing.
+    /// Moves letters to a folder, given as a quoted string. Only where the server can, see [`Connection::capabilities`].
     pub async fn shift(&mut self, uids: &[u32], folder: &str) -> Result<(), Trouble> {
-        let (name, word) = if self.capabilities.moves { ("UID MOVE", "MOVE") } else { ("UID COPY", "COPY") };
-        let command = format!("UID {word} {} {folder}", names::set(uids));
+        self.bring("UID MOVE", uids, folder).await
+    }
+
+    /// Copies letters to a folder, given as a quoted string.
+    pub async fn copy(&mut self, uids: &[u32], folder: &str) -> Result<(), Trouble> {
+        self.bring("UID COPY", uids, folder).await
+    }
+
+    /// The folder is made if the server says that it is missing.
+    async fn bring(&mut self, name: &'static str, uids: &[u32], folder: &str) -> Result<(), Trouble> {
+        let command = format!("{name} {} {folder}", names::set(uids));
         match self.command(name, &command, |_| {}).await {
             Err(Trouble::No { is_folder_missing: true, .. }) => {
                 self.command("CREATE", &format!("CREATE {folder}"), |_| {}).await?;
-                self.command(name, &command, |_| {}).await?;
+                self.command(name, &command, |_| {}).await
             }
-            answered => answered?,
+            answered => answered,
         }
-        if self.capabilities.moves { Ok(()) } else { self.delete(uids).await }
     }
 
     /// Deletes letters. Where the server cannot expunge just these, they stay flagged while others are flagged too: those

@@ -112,7 +112,7 @@ impl Connection {
         Ok(found)
     }
 
-    /// Sends a command and shows every untagged answer to `each`. `name` is what errors call it: the command itself may
+    /// Sends a command and shows every answer to `each`, the last one too. `name` is what errors call it: the command itself may
     /// name folders and letters.
     pub async fn command(
         &mut self,
@@ -126,7 +126,8 @@ impl Connection {
             loop {
                 let answer = given(self.session.read_response().await)?;
                 match answer.parsed() {
-                    Response::Done { tag, status, outcome } if *tag == id => {
+                    response @ Response::Done { tag, status, outcome } if *tag == id => {
+                        each(response);
                         return judged(name, status, outcome.code.as_ref(), outcome.information.as_deref());
                     }
                     response => {
@@ -168,7 +169,8 @@ impl Connection {
         let command = format!("SELECT {folder}");
         self.command("SELECT", &command, |response| match response {
             Response::MailboxData(MailboxDatum::Exists(count)) => selected.exists = *count,
-            Response::Data { outcome, .. } => match outcome.code {
+            // `READ-ONLY` stands in the last one (RFC 3501, section 6.3.1).
+            Response::Data { outcome, .. } | Response::Done { outcome, .. } => match outcome.code {
                 Some(ResponseCode::UidValidity(validity)) => selected.uid_validity = validity,
                 Some(ResponseCode::UidNext(next)) => selected.uid_next = Some(next),
                 Some(ResponseCode::ReadOnly) => selected.is_read_only = true,

@@ -1,6 +1,6 @@
 //! One folder, read for as long as its channel is open: connect, take what is new, wait, and begin anew after a failure.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -39,8 +39,10 @@ pub(super) struct Folder {
     /// When everything is looked at again, and not only what is new.
     full_at: Instant,
     retry_at: Instant,
-    /// Told once: nothing can be marked in it.
-    is_read_only: bool,
+    /// Nothing can be marked in it. Told once.
+    pub is_read_only: bool,
+    /// Letters that were copied to where they go, and may not be deleted yet; of a server without MOVE.
+    pub copied: BTreeSet<u32>,
 }
 
 /// What a channel's mailbox is.
@@ -71,6 +73,7 @@ impl Folder {
             full_at: now,
             retry_at: now,
             is_read_only: false,
+            copied: BTreeSet::new(),
         }
     }
 
@@ -127,6 +130,7 @@ impl Folder {
         if let Some(anew) = anew {
             // Noted at once, so that what goes wrong with the first letters is not forgotten with each try.
             self.progress.restart();
+            self.copied.clear();
             self.keep(&cursor).await?;
             let (channel, folder, letters) = (self.channel.id(), &self.name, selected.exists);
             let words = anew.words();
@@ -146,7 +150,8 @@ impl Folder {
     }
 
     fn warn_of_read_only(&mut self, selected: &Selected) {
-        if selected.is_read_only && !std::mem::replace(&mut self.is_read_only, true) {
+        let was_read_only = std::mem::replace(&mut self.is_read_only, selected.is_read_only);
+        if selected.is_read_only && !was_read_only {
             let channel = self.channel.id();
             tracing::warn!(channel.id = %channel, folder = self.name, "the folder is read-only: letters cannot be marked");
         }

@@ -191,6 +191,7 @@ impl Folder {
         }
         let mut left = connection.search(&format!("UID 1:{} UNDELETED", cursor.uid)).await?;
         left.retain(|uid| *uid <= cursor.uid && !cursor.skipped.contains(uid));
+        self.copied.retain(|uid| left.binary_search(uid).is_ok());
         for chunk in left.chunks(CHUNK) {
             self.finish(connection, chunk, after).await?;
         }
@@ -199,15 +200,17 @@ impl Folder {
 
     /// Does with journalled letters what the channel says. A `NO` leaves them where they are; that is told, and changes
     /// nothing else.
-    async fn finish(&self, connection: &mut Connection, uids: &[u32], after: &After) -> Result<(), Trouble> {
-        if uids.is_empty() {
+    async fn finish(&mut self, connection: &mut Connection, uids: &[u32], after: &After) -> Result<(), Trouble> {
+        // Where nothing can be marked, a copy would be made again with every look.
+        if uids.is_empty() || self.is_read_only {
             return Ok(());
         }
         let finished = match after {
             After::Seen => connection.flag(uids, "\\Seen").await,
             After::Delete => connection.delete(uids).await,
             After::Move(folder) => match super::names::folder(folder) {
-                Some(folder) => connection.shift(uids, &folder).await,
+                Some(folder) if connection.capabilities.moves => connection.shift(uids, &folder).await,
+                Some(folder) => self.copy_and_delete(connection, uids, &folder).await,
                 None => Err(Trouble::Settings("setting `move_to` is no name of a folder".to_owned())),
             },
         };
@@ -220,5 +223,39 @@ impl Folder {
             }
             other => other,
         }
+    }
+
+    /// A move for servers without it. What can be copied and not deleted is found again with every look, and is not copied
+    /// again: the other folder would grow without end.
+    async fn copy_and_delete(
+        &mut self,
+        connection: &mut Connection,
+        uids: &[u32],
+        folder: &str,
+    ) -> Result<(), Trouble> {
+        let fresh: Vec<u32> = uids.iter().copied().filter(|uid| !self.copied.contains(uid)).collect();
+        if !fresh.is_empty() {
+            connection.copy(&fresh, folder).await?;
+            self.copied.extend(fresh);
+        }
+        connection.delete(uids).await
+    }
+}
+
+/// Servers that cannot read a letter of theirs give an empty one in its place: that is not taken for the letter, and what is
+/// in the mailbox is not deleted for it.
+fn is_given(uid: u32, letter: &[u8], sizes: &BTreeMap<u32, u32>) -> bool {
+    !letter.is_empty() || sizes.get(&uid).is_none_or(|size| *size == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_answer_is_no_letter_unless_the_letter_is_empty() {
+        let sizes = BTreeMap::from([(1, 2000), (2, 0)]);
+        assert!(!is_given(1, b"", &sizes));
+        assert!(is_given(1, b"x", &sizes) && is_given(2, b"", &sizes) && is_given(3, b"", &sizes));
     }
 }
