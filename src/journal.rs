@@ -194,6 +194,11 @@ impl Journal {
         Ok((Self(Arc::new(Handle { shared, thread: Mutex::new(Some(thread)) })), tail))
     }
 
+    /// Has a body of so many bytes a file of its own? What is appended a moment later may come before it.
+    pub fn is_kept_apart(length: usize) -> bool {
+        length > bodies::INSIDE
+    }
+
     /// Returns when the receipt is on the disk: one fdatasync for all who wait. A call that is dropped before that leaves
     /// either the whole receipt or nothing of it.
     pub async fn append(&self, verified: Verified) -> Result<Durable, JournalError> {
@@ -269,7 +274,7 @@ impl Journal {
         if let Some(error) = shared.refusal() {
             return Err(error);
         }
-        let body = if receipt.request.body.len() > bodies::INSIDE {
+        let body = if Self::is_kept_apart(receipt.request.body.len()) {
             // A few at a time: each is in memory twice while it is written, even when nobody waits for it any more.
             let turn = Arc::clone(&shared.bodies).acquire_owned().await;
             let (id, body) = (receipt.id, receipt.request.body.clone());

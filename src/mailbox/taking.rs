@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     adapter::mail::After,
-    journal::JournalError,
+    journal::{Journal, JournalError},
     mail::{
         Envelope,
         envelope::{Place, Protocol},
@@ -132,7 +132,7 @@ impl Folder {
         letters: BTreeMap<u32, Bytes>,
         sizes: &BTreeMap<u32, u32>,
     ) -> Result<(), Trouble> {
-        let puts = letters.into_iter().map(async |(uid, letter)| {
+        let put = async |(uid, letter): (u32, Bytes)| {
             let place = Place { folder: self.name.clone(), uid_validity: cursor.uid_validity, uid };
             let whole = sizes.get(&uid).copied().unwrap_or_default();
             // Nothing else tells the reader that the end of the letter is missing.
@@ -147,8 +147,20 @@ impl Folder {
             self.letterbox.put(&self.channel, &envelope, letter, None).await?;
             self.books.letter();
             Ok::<_, JournalError>(())
-        });
-        join_all(puts).await.into_iter().collect::<Result<(), _>>()?;
+        };
+        // Small letters are appended together, in order; a large one could be overtaken by those behind it.
+        let mut letters = letters.into_iter().peekable();
+        while letters.peek().is_some() {
+            let mut together = Vec::new();
+            while let Some(letter) = letters.next() {
+                let is_last = Journal::is_kept_apart(letter.1.len());
+                together.push(put(letter));
+                if is_last {
+                    break;
+                }
+            }
+            join_all(together).await.into_iter().collect::<Result<(), _>>()?;
+        }
         Ok(())
     }
 
