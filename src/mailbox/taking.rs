@@ -62,7 +62,7 @@ impl Folder {
             self.pass_over(cursor, *uid)?;
             return Ok(Vec::new());
         }
-        let letters = self.fetch(connection, batch, extent).await?;
+        let letters = self.fetch(connection, batch, extent, sizes).await?;
         let missing: Vec<u32> = batch.iter().copied().filter(|uid| !letters.contains_key(uid)).collect();
         let mut done: Vec<u32> = letters.keys().copied().collect();
         self.journal(connection, cursor, letters, sizes).await?;
@@ -87,7 +87,7 @@ impl Folder {
                 return Ok(None);
             }
             let extent = self.progress.batch(&[uid], sizes).1;
-            let letters = self.fetch(connection, &[uid], extent).await?;
+            let letters = self.fetch(connection, &[uid], extent, sizes).await?;
             if !letters.is_empty() {
                 self.journal(connection, cursor, letters, sizes).await?;
                 return Ok(Some(uid));
@@ -103,10 +103,12 @@ impl Folder {
         connection: &mut Connection,
         uids: &[u32],
         extent: Extent,
+        sizes: &BTreeMap<u32, u32>,
     ) -> Result<BTreeMap<u32, Bytes>, Trouble> {
-        let fetched = connection.letters(uids, extent).await;
-        if fetched.is_err() {
-            self.progress.broke(uids);
+        let mut fetched = connection.letters(uids, extent).await;
+        match &mut fetched {
+            Ok(letters) => letters.retain(|uid, letter| is_given(*uid, letter, sizes)),
+            Err(_) => self.progress.broke(uids),
         }
         fetched
     }
@@ -176,7 +178,8 @@ impl Folder {
             if !is_gone {
                 let sizes = connection.sizes(&[uid]).await?;
                 let extent = self.progress.batch(&[uid], &sizes).1;
-                let letters = connection.letters(&[uid], extent).await?;
+                let mut letters = connection.letters(&[uid], extent).await?;
+                letters.retain(|uid, letter| is_given(*uid, letter, &sizes));
                 if !letters.is_empty() {
                     self.journal(connection, cursor, letters, &sizes).await?;
                     self.finish(connection, &[uid], after).await?;
