@@ -439,7 +439,9 @@ impl Wording {
         let is_sure = said(topic) >= needed || (suspicion && topic != Receipt);
         is_sure.then_some(match topic {
             // A person may say that a file was not sent, and a bounce of ours is put aside: a sentence is not enough.
-            Failure if suspicion || self.starts_as_a_bounce || said(Failure) > 1 => (Bounce, "subject and text of a bounce"),
+            Failure if suspicion || self.starts_as_a_bounce || said(Failure) > 1 => {
+                (Bounce, "subject and text of a bounce")
+            }
             Failure => (Generated, "subject and text of a bounce"),
             Absence => (Generated, "subject and text of an automatic reply"),
             Receipt => (Generated, "subject and text of a read receipt"),
