@@ -43,7 +43,9 @@ impl Turn<'_> {
         let command =
             if obeys(self.material.channel.medium) { command::read(&text) } else { command::Reading::Content };
         let command = match command {
-            command::Reading::Command(word, _) if self.is_content_of_a_letter(&word) => command::Reading::Content,
+            command::Reading::Command(word, _) if self.is_content_of_a_letter(&word) || self.is_forged() => {
+                command::Reading::Content
+            }
             command => command,
         };
         let language = self.language(match &command {
@@ -165,8 +167,16 @@ impl Turn<'_> {
 
     /// Whoever is named in a forged letter must not get an answer to it (backscatter).
     fn may_be_forged(&self) -> bool {
-        let dmarc = self.material.assembled.message.message.auth.as_ref().map_or("", |auth| auth.dmarc.as_str());
-        dmarc == "fail" || (self.material.channel.answers_aligned_only && dmarc != "pass")
+        self.dmarc() == "fail" || (self.material.channel.answers_aligned_only && self.dmarc() != "pass")
+    }
+
+    fn dmarc(&self) -> &str {
+        self.material.assembled.message.message.auth.as_ref().map_or("", |auth| auth.dmarc.as_str())
+    }
+
+    /// The domain of the sender says that the letter is not the sender's: nothing of the sender's is changed by it.
+    fn is_forged(&self) -> bool {
+        self.material.channel.medium == Medium::Email && self.dmarc() == "fail"
     }
 
     /// The complaint of the signed thread that the letter stands in. The sender's own memory knows most of it.
@@ -187,7 +197,7 @@ impl Turn<'_> {
 
     /// A report with this number, if it is this sender's.
     fn own(&self, id: &TrackingId) -> Option<Target> {
-        if self.material.is_nobody() {
+        if self.material.is_nobody() || self.is_forged() {
             return None;
         }
         let known = self.known.filter(|known| {

@@ -276,3 +276,21 @@ fn answers_to_one_complaint_do_not_go_where_another_letter_wants_its_own() {
         assert_ne!(other.matter.vault.reporter_ref, whole.matter.vault.reporter_ref);
     }
 }
+
+#[test]
+fn a_forged_letter_neither_orders_nor_adds_by_number() {
+    let mut siti = correspondent();
+    let whole = first(&mut siti);
+    let id = whole.complaint.tracking_id.clone();
+    for (subject, text) in [
+        ("x", format!("TARIK {id}")),
+        ("", format!("HAPUS {id}")),
+        (&*format!("[#{id}] x"), "Sudah beres semua.".to_owned()),
+    ] {
+        let mut message = letter(&siti, subject, &text);
+        message.id = Some(format!("<{}@example.org>", text.len()));
+        message.auth = Some(MailAuthentication { dmarc: "fail".to_owned(), ..MailAuthentication::default() });
+        let forged = complaint(siti.sends(60, message));
+        assert_eq!((forged.complaint.description, forged.matter.say), (text, None));
+    }
+}
