@@ -217,11 +217,12 @@ fn signature(lines: &Lines<'_>, region: &Range<usize>) -> Option<usize> {
 fn list_footer(lines: &Lines<'_>, region: &Range<usize>) -> Option<usize> {
     let first = region.end.saturating_sub(7).max(region.start);
     let ruler = (first..region.end).find(|line| markers::is_ruler(lines.short(*line)))?;
-    let names_a_list = (ruler..region.end).any(|line| {
-        let line = lines.short(line).to_ascii_lowercase();
-        line.contains("mailing list") || line.contains("listinfo") || line.contains("milis")
-    });
-    names_a_list.then_some(ruler)
+    let says = |words: &[&str]| {
+        let line = |line: usize| lines.short(line).to_ascii_lowercase();
+        (ruler..region.end).any(|at| words.iter().any(|word| line(at).contains(word)))
+    };
+    // With its address; a citizen below a rule of his own speaks of lists without one.
+    (says(&["mailing list", "listinfo", "milis"]) && says(&["http", "@"])).then_some(ruler)
 }
 
 /// A letter that speaks of itself.

@@ -348,6 +348,7 @@ fn words_of_a_citizen_that_look_like_the_end_are_kept() {
         "Saya naik bus.\n\nDari: Jakarta\nKe: Bandung\nTanggal: 3 November 2025 08.15\nBus tidak datang, uang tidak kembali.",
         "Kepada Yth. Dinas PU\n\nDari: Budi (budi@example.org)\nTanggal: 3 November 2025\nPerihal: Jalan rusak\n\nDengan hormat, jalan rusak.",
         "Data pelapor:\nPengirim: budi@example.org\nTanggal: 3 November 2025\nPerihal: Jalan rusak\nIsi: jalan rusak parah.",
+        "Jalan rusak.\n________________________________\nSaya sudah bertanya di milis warga, tidak ada jawaban.",
         "Kronologi kejadian:\n--\nPukul 08.00 listrik padam.\nPukul 10.00 petugas datang, lalu pergi lagi.\n--\nMohon segera ditindaklanjuti oleh dinas.",
         "Saya menyimpan surat ini.\n\nPada 3 November 2025 pukul 08.15 petugas (petugas@kota.example) menulis:\nakan diperbaiki.\n\nSampai sekarang belum.",
         "Jawaban saya di bawah.\n\nFrom: Loket <lapor@kota.example>\nSent: Monday, November 3, 2025 8:15 AM\nTo: Budi\nSubject: Laporan\n\nDi mana?\nJalan Melati.",
