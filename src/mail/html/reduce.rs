@@ -134,7 +134,7 @@ impl<'x> Page<'x> {
             match token {
                 Token::Text(text) => self.text(text),
                 Token::Open { name, attributes } if is_indented(name, attributes) => {
-                    self.open_block("blockquote", "div")
+                    self.open_block("blockquote", "div");
                 }
                 Token::Open { name, .. } => self.open(name),
                 Token::Close(name) => self.close(name),
