@@ -27,10 +27,10 @@ use tokio_rustls::TlsAcceptor;
 use crate::{config::SmtpSection, letterbox::Letterbox, network::Network};
 
 mod connection;
-mod data;
+pub mod data;
 mod delivery;
-mod limits;
-mod session;
+pub mod limits;
+pub mod session;
 mod spool;
 
 use connection::Desk;
