@@ -30,7 +30,7 @@ const PIECE: usize = 16 << 10;
 const SLOWEST_BYTES_PER_SECOND: usize = 512;
 const GRACE: Duration = Duration::from_secs(20);
 /// A session ends after this, whatever it does.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 /// More than so many times the limit of a letter is not even read to its end.
 const PATIENCE_FOR_TOO_LARGE: usize = 4;
 

@@ -12,7 +12,7 @@ use crate::network::Network;
 
 /// Addresses that are remembered; with more the oldest minute is forgotten.
 const MOST: usize = 10_000;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// The numbers.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ impl Default for Limits {
             connections: 500,
             connections_of_one: 20,
             letters_a_minute: 120,
-            patience: Duration::from_secs(300),
+            patience: Duration::from_mins(5),
         }
     }
 }

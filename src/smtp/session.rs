@@ -164,13 +164,12 @@ impl Session {
         }
         let mut words = format!("250-{}\r\n", self.hostname);
         for extension in ["PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES"] {
-            words.push_str(&format!("250-{extension}\r\n"));
+            words = words + "250-" + extension + "\r\n";
         }
         if self.has_certificate && !self.is_encrypted {
             words.push_str("250-STARTTLS\r\n");
         }
-        words.push_str(&format!("250 SIZE {}\r\n", self.limits.letter));
-        Step::Say(words)
+        Step::Say(format!("{words}250 SIZE {}\r\n", self.limits.letter))
     }
 
     fn mail(&mut self, from: MailFrom<Cow<'_, str>>, line: &[u8]) -> Step {

@@ -144,7 +144,9 @@ mod tests {
         for folder in [Some(folder.path().to_owned()), None] {
             let mut spool = Spool::new(spooling(folder, 1024));
             let pieces: Vec<Vec<u8>> = (0..40_u8).map(|piece| vec![piece; 5000]).collect();
-            pieces.iter().for_each(|piece| spool.add(piece).expect("room"));
+            for piece in &pieces {
+                spool.add(piece).expect("room");
+            }
             assert_eq!(spool.whole().await.expect("room").bytes, pieces.concat());
         }
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
@@ -154,9 +156,9 @@ mod tests {
     async fn letters_in_memory_share_a_room() {
         let spooling = spooling(None, 256);
         let mut first = Spool::new(spooling.clone());
-        first.add(&[0; 150 << 10]).expect("room");
+        first.add(&vec![0; 150 << 10]).expect("room");
         let mut second = Spool::new(spooling.clone());
-        assert!(matches!(second.add(&[0; 150 << 10]), Err(Unspooled::Full)));
+        assert!(matches!(second.add(&vec![0; 150 << 10]), Err(Unspooled::Full)));
         let whole = first.whole().await.expect("room");
         assert!(spooling.room.available_permits() < 150);
         drop((whole, second));
