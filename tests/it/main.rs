@@ -11,6 +11,7 @@ mod dovecot;
 mod gateways;
 mod letters;
 mod mailbox;
+mod mailbox_access;
 mod outage;
 mod redis_servers;
 mod refusal;
