@@ -15,6 +15,7 @@ mod gateways;
 mod letters;
 mod mail_sink;
 mod mailbox;
+mod mailbox_access;
 mod outage;
 mod redis_servers;
 mod refusal;
