@@ -221,8 +221,18 @@ impl Mail {
         };
         let letter = mail::read(&receipt.request.body, &circumstances)
             .map_err(|unreadable| MappingFault { item: None, reason: unreadable.to_string() })?;
-        Ok(Mapped::of_letter(letter))
+        let mut mapped = Mapped::of_letter(letter);
+        if is_cut(&envelope, receipt.request.body.len()) {
+            mapped.messages.iter_mut().for_each(|(_, message)| message.lossy = true);
+        }
+        Ok(mapped)
     }
+}
+
+/// Of a letter that was too large for us the mailbox gave a part; the envelope has its whole size.
+fn is_cut(envelope: &Envelope, came: usize) -> bool {
+    let size = envelope.parameters.iter().find_map(|parameter| parameter.strip_prefix("SIZE=")?.parse::<usize>().ok());
+    envelope.protocol == Some(Protocol::Imap) && size.is_some_and(|size| size > came)
 }
 
 /// What the DNS said of the sender, in the words of RFC 8601.
