@@ -15,7 +15,7 @@ use crate::{
     mapping::{Mapped, MappingFault, Surroundings},
     message::MailAuthentication,
     percent,
-    receipt::{Check, Origin, Receipt},
+    receipt::{Origin, Receipt},
     settings::Settings,
     signature::Transport,
     units::Span,
@@ -202,7 +202,7 @@ impl Mail {
             Ok(mut mapped) => {
                 origin.verdict.checks.append(&mut mapped.checks);
                 for (_, message) in &mut mapped.messages {
-                    message.auth = message.auth.take().or_else(|| authentication(&origin.verdict.checks));
+                    message.auth = message.auth.take().or_else(|| MailAuthentication::of(&origin.verdict.checks));
                 }
                 Parsed::new(origin, mapped)
             }
@@ -233,18 +233,4 @@ impl Mail {
 fn is_cut(envelope: &Envelope, came: usize) -> bool {
     let size = envelope.parameters.iter().find_map(|parameter| parameter.strip_prefix("SIZE=")?.parse::<usize>().ok());
     envelope.protocol == Some(Protocol::Imap) && size.is_some_and(|size| size > came)
-}
-
-/// What the DNS said of the sender, in the words of RFC 8601.
-fn authentication(checks: &[Check]) -> Option<MailAuthentication> {
-    let word = |method: &str| {
-        let check = checks.iter().find(|check| check.method == method)?;
-        serde_json::to_value(check.result).ok()?.as_str().map(str::to_owned)
-    };
-    let (spf, dkim, dmarc) = (word("spf"), word("dkim"), word("dmarc"));
-    if spf.is_none() && dkim.is_none() && dmarc.is_none() {
-        return None;
-    }
-    let (spf, dkim, dmarc) = (spf.unwrap_or_default(), dkim.unwrap_or_default(), dmarc.unwrap_or_default());
-    Some(MailAuthentication { spf, dkim, dmarc })
 }

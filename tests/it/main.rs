@@ -13,6 +13,7 @@ mod dns;
 mod dovecot;
 mod gateways;
 mod letters;
+mod mail_hooks;
 mod mail_sink;
 mod mailbox;
 mod mailbox_access;
