@@ -377,3 +377,21 @@ async fn g7_a_full_journal_refuses_the_letter_before_it_is_taken() {
     assert_eq!(events + world.metric("loket_outcome_total", "outcome=\"quarantined\"").await, taken);
     world.finish().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_of_megabytes_is_a_complaint_with_its_files() {
+    let world = start("").await;
+    let mut talk = Talk::with(smtp(&world)).await;
+    talk.begin("lapor@kota.example").await;
+    let file = "QUJDRGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY3ODkwQUJDREVGR0hJSktMTU5PUFFSU1RVVldY\r\n".repeat(60_000);
+    let letter = format!(
+        "From: warga@example.org\r\nMessage-ID: <besar@example.org>\r\nMIME-Version: 1.0\r\n\
+         Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nJalan rusak di depan pasar.\r\n{}--b--\r\n.\r\n",
+        format!("--b\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n{file}").repeat(2),
+    );
+    talk.write(letter.as_bytes()).await;
+    assert!(talk.hear().await.starts_with("250 2.0.0"));
+    let events = world.wait_for_events(1).await;
+    assert_eq!(events[0]["data"]["media"].as_array().map_or(0, Vec::len), 2, "{:#}", events[0]);
+    world.finish().await;
+}
