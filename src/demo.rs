@@ -165,7 +165,7 @@ impl Demo {
     /// A citizen writes a letter to the gateway's mail server, and gets an answer into the mailbox.
     async fn write(&self, told: &mut impl FnMut(&Story)) -> anyhow::Result<()> {
         let (from, subject, text) = LETTER;
-        let status = self.provider.write(from, subject, text).await?;
+        let status = mailbox::write(&self.provider, from, subject, text).await?;
         let answer = self.provider.answer_to(from, Duration::from_secs(10)).await;
         let answer = answer.context("no letter came back within 10 seconds")?;
         let words = text.lines().next().unwrap_or_default();

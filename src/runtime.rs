@@ -195,6 +195,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
     let (set, watching) = reload::watch(loader, files, set);
     let channels = set.subscribe();
     let (applied, applied_through) = watch::channel(0);
+    let http = Http::new().context("the HTTP client")?;
     let app = Arc::new(App {
         journal,
         store,
@@ -203,6 +204,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         rules: Arc::new(rules),
         vault: Arc::new(Vault::new(vault_key(&resolved))),
         metrics: Arc::new(Metrics::default()),
+        http: http.clone(),
         nonces: Arc::new(Nonces::default()),
         outbox_bell: Arc::new(Notify::new()),
         queue_bell: Arc::new(Notify::new()),
@@ -212,7 +214,6 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         resolved: Arc::new(resolved),
     });
     let pipeline = pipeline(&app, Arc::new(applied));
-    let http = Http::new().context("the HTTP client")?;
     let parts = outbox::Parts {
         vault: app.vault.clone(),
         http: http.clone(),

@@ -1,7 +1,7 @@
 //! The invented mailboxes: a mail server on the loopback interface that takes the gateway's answers, and a client that
 //! hands letters to it, both over real sockets.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use lettre::{AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor, message::header::ContentType};
@@ -20,7 +20,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LARGEST: u64 = 1 << 20;
 
 /// A citizen writes a letter: it is handed to the gateway's own mail server. The answer is that of the server.
-pub async fn post(gateway: SocketAddr, from: &str, subject: &str, text: &str) -> anyhow::Result<String> {
+pub async fn write(provider: &Provider, from: &str, subject: &str, text: &str) -> anyhow::Result<String> {
+    provider.wrote(from, &format!("{subject}\n\n{text}"));
+    let gateway = provider.mail;
     let letter = Message::builder()
         .from(from.parse().context("write a mail address like siti@example.org")?)
         .to(ADDRESS.parse().context("the demonstration's address")?)

@@ -12,7 +12,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::provider::Provider;
+use super::{mailbox, provider::Provider};
 use crate::server::App;
 
 const PAGE: &str = include_str!("page.html");
@@ -52,7 +52,7 @@ async fn phone(State(world): State<World>, Form(typed): Form<Typed>) -> Response
     }
     let sent = if is_address {
         let subject: String = text.lines().next().unwrap_or_default().chars().take(60).collect();
-        world.provider.write(&typed.phone, &subject, &text).await
+        mailbox::write(&world.provider, &typed.phone, &subject, &text).await
     } else {
         world.provider.deliver(&typed.phone, &text).await.map(|status| status.to_string())
     };

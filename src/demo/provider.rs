@@ -14,7 +14,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::hmac;
 use tokio::sync::Notify;
 
-use super::{ACCOUNT, CHANNEL, KEY, NUMBER, mailbox};
+use super::{ACCOUNT, CHANNEL, KEY, NUMBER};
 use crate::{adapter::webhook::send::Outgoing, clock, complaint::hex, http::Http, percent};
 
 /// Most messages that are remembered for the page.
@@ -35,7 +35,7 @@ pub struct Bubble {
 pub struct Provider {
     gateway: String,
     /// Where the gateway takes mail.
-    mail: SocketAddr,
+    pub mail: SocketAddr,
     client: Http,
     bubbles: Mutex<Vec<Bubble>>,
     answered: Notify,
@@ -81,11 +81,9 @@ impl Provider {
         self.call(&format!("/in/{CHANNEL}"), &BTreeMap::from(fields)).await
     }
 
-    /// A citizen writes us a letter; what the gateway's mail server says to it.
-    pub async fn write(&self, from: &str, subject: &str, text: &str) -> anyhow::Result<String> {
-        let shown = format!("{subject}\n\n{text}");
-        self.remember(Bubble { phone: from.to_owned(), text: shown, is_from_citizen: true });
-        mailbox::post(self.mail, from, subject, text).await
+    /// A citizen has written a letter.
+    pub fn wrote(&self, from: &str, text: &str) {
+        self.remember(Bubble { phone: from.to_owned(), text: text.to_owned(), is_from_citizen: true });
     }
 
     /// A letter lies in a citizen's mailbox.

@@ -30,7 +30,7 @@ const PIECE: usize = 16 << 10;
 const SLOWEST_BYTES_PER_SECOND: usize = 512;
 const GRACE: Duration = Duration::from_secs(20);
 /// A session ends after this, whatever it does.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 /// More than so many times the limit of a letter is not even read to its end.
 const PATIENCE_FOR_TOO_LARGE: usize = 4;
 
@@ -63,7 +63,7 @@ enum End {
     Closed,
     /// It says nothing any more, or too slowly.
     Silent,
-    /// Its letter is so large that it is not even read to its end.
+    /// It sends a letter without end.
     TooLarge,
     /// The gateway stops.
     Stopping,
@@ -95,13 +95,19 @@ pub async fn serve(desk: Desk, dialect: Dialect, stream: TcpStream, peer: IpAddr
     let words: &[u8] = match ended {
         Ok(()) | Err(End::Closed) => b"",
         Err(End::Silent) => b"421 4.4.2 too slow\r\n",
-        // Not "try again": it would come for days, and be as large each time.
         Err(End::TooLarge) => b"552 5.3.4 the letter is far too large\r\n",
         Err(End::Stopping) => b"421 4.3.2 the gateway stops, try again\r\n",
     };
     let _ = timeout(Duration::from_secs(2), async {
         let _ = connection.wire.write_all(words).await;
         let _ = connection.wire.shutdown().await;
+        // A socket with bytes unread takes its last words back when it is closed.
+        let mut rest = [0; 4096];
+        for _ in 0..if words.is_empty() { 0 } else { 64 } {
+            if !matches!(connection.wire.read(&mut rest).await, Ok(1..)) {
+                break;
+            }
+        }
     })
     .await;
 }

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -114,6 +115,14 @@ async fn drain(client: &reqwest::Client, base: &str) -> Vec<usize> {
     }
 }
 
+/// Everything that was answered is in the queue, and everything in the queue is there once.
+fn judge(accepted: &[usize], queued: &[usize]) {
+    let unique: BTreeSet<_> = queued.iter().copied().collect();
+    let lost: Vec<_> = accepted.iter().filter(|number| !unique.contains(number)).collect();
+    assert!(lost.is_empty(), "lost: {lost:?}");
+    assert_eq!(queued.len(), unique.len(), "something was doubled");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn g2_nothing_replied_to_is_lost_or_doubled_over_ten_kills() {
     let world = World::prepare().await;
@@ -139,16 +148,10 @@ async fn g2_nothing_replied_to_is_lost_or_doubled_over_ten_kills() {
         ready(&client, &base).await;
     }
     stop.store(true, Ordering::Relaxed);
-    let mut accepted = Vec::new();
-    for sender in senders {
-        accepted.extend(sender.await.expect("a sender does not panic"));
-    }
-    let queued = drain(&client, &base).await;
-    let unique: BTreeSet<_> = queued.iter().copied().collect();
-    let lost: Vec<_> = accepted.iter().filter(|number| !unique.contains(number)).collect();
+    let accepted = join_all(senders).await;
+    let accepted: Vec<_> = accepted.into_iter().flat_map(|sent| sent.expect("a sender does not panic")).collect();
     assert!(accepted.len() > 100, "too few to judge: {}", accepted.len());
-    assert!(lost.is_empty(), "lost: {lost:?}");
-    assert_eq!(queued.len(), unique.len(), "something was doubled");
+    judge(&accepted, &drain(&client, &base).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -246,14 +249,8 @@ async fn g2_no_letter_that_was_answered_is_lost_or_doubled_over_a_hundred_kills(
         ready(&client, &base).await;
     }
     stop.store(true, Ordering::Relaxed);
-    let mut accepted = Vec::new();
-    for sender in senders {
-        accepted.extend(sender.await.expect("a sender does not panic"));
-    }
-    let queued = drain(&client, &base).await;
-    let unique: BTreeSet<_> = queued.iter().copied().collect();
-    let lost: Vec<_> = accepted.iter().filter(|number| !unique.contains(number)).collect();
+    let accepted = join_all(senders).await;
+    let accepted: Vec<_> = accepted.into_iter().flat_map(|sent| sent.expect("a sender does not panic")).collect();
     assert!(accepted.len() > 300, "too few to judge: {}", accepted.len());
-    assert!(lost.is_empty(), "lost: {lost:?}");
-    assert_eq!(queued.len(), unique.len(), "something was doubled");
+    judge(&accepted, &drain(&client, &base).await);
 }

@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
 };
 
 use crate::{
@@ -58,6 +58,13 @@ impl Talk {
         let mut talk = Self { wire: BufReader::new(TcpStream::connect(address).await.expect("a connection")) };
         assert!(talk.hear().await.starts_with("220"));
         talk
+    }
+
+    /// From another address of this machine; the greeting is still to be heard.
+    async fn from(ours: [u8; 4], address: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().expect("a socket");
+        socket.bind(SocketAddr::from((ours, 0))).expect("an address of this machine");
+        Self { wire: BufReader::new(socket.connect(address).await.expect("a connection")) }
     }
 
     /// A whole reply, all of its lines.
@@ -399,5 +406,66 @@ async fn g7_a_full_journal_refuses_the_letter_before_it_is_taken() {
     .await;
     let events = world.events().await.len() as u64;
     assert_eq!(events + world.metric("loket_outcome_total", "outcome=\"quarantined\"").await, taken);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_of_megabytes_is_a_complaint_with_its_files() {
+    let world = start("").await;
+    let mut talk = Talk::with(smtp(&world)).await;
+    talk.begin("lapor@kota.example").await;
+    let file = "QUJDRGVmZ2hpamtsbW5vcHFyc3R1dnd4eXoxMjM0NTY3ODkwQUJDREVGR0hJSktMTU5PUFFSU1RVVldY\r\n".repeat(60_000);
+    let letter = format!(
+        "From: warga@example.org\r\nMessage-ID: <besar@example.org>\r\nMIME-Version: 1.0\r\n\
+         Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nJalan rusak di depan pasar.\r\n{}--b--\r\n.\r\n",
+        format!("--b\r\nContent-Type: application/pdf\r\nContent-Transfer-Encoding: base64\r\n\r\n{file}").repeat(2),
+    );
+    talk.write(letter.as_bytes()).await;
+    assert!(talk.hear().await.starts_with("250 2.0.0"));
+    let events = world.wait_for_events(1).await;
+    assert_eq!(events[0]["data"]["attachments"].as_array().map_or(0, Vec::len), 2, "{:#}", events[0]);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_in_flight_ends_before_the_server_does() {
+    let mut world = start("").await;
+    let mut talk = Talk::with(smtp(&world)).await;
+    talk.begin("lapor@kota.example").await;
+    let mut idle = Talk::with(smtp(&world)).await;
+    let text = letter("akhir", "Lampu jalan padam.");
+    let (first, rest) = text.split_at(20);
+    talk.write(first.as_bytes()).await;
+    let stopping = tokio::spawn(world.running.take().expect("the gateway runs").stop());
+    assert!(idle.hear().await.starts_with("421 4.3.2"), "who hands nothing over is told at once");
+    talk.write(format!("{rest}.\r\n").as_bytes()).await;
+    assert!(talk.hear().await.starts_with("250 2.0.0"));
+    assert!(talk.hear().await.starts_with("421 4.3.2"));
+    stopping.await.expect("it stops in order");
+    world.resume().await;
+    world.wait_for_events(1).await;
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn m6_a_flood_of_strangers_does_not_shut_our_relays_out() {
+    let world = start("max_connections = 100\ntrusted_networks = [\"127.9.0.0/16\"]\n").await;
+    let (address, mut held, mut turned_away) = (smtp(&world), Vec::new(), 0);
+    for number in 0..500_u16 {
+        let mut stranger = Talk::from([127, 1, 0, (number / 25) as u8 + 1], address).await;
+        match &stranger.hear().await[..3] {
+            "220" => held.push(stranger),
+            "421" => turned_away += 1,
+            other => panic!("{other}"),
+        }
+    }
+    // Twenty of each address, a hundred in all.
+    assert_eq!((held.len(), turned_away), (100, 400));
+    let mut relay = Talk::from([127, 9, 0, 1], address).await;
+    assert!(relay.hear().await.starts_with("220"));
+    relay.begin("lapor@kota.example").await;
+    relay.write(format!("{}.\r\n", letter("relay", "Lampu jalan padam.")).as_bytes()).await;
+    assert!(relay.hear().await.starts_with("250 2.0.0"));
+    world.wait_for_events(1).await;
     world.finish().await;
 }
