@@ -230,16 +230,12 @@ async fn signatures<'a>(dns: &MessageAuthenticator, message: &'a AuthenticatedMe
     let (dkim, arc) = tokio::join!(timeout(SHARE, dns.verify_dkim(message)), timeout(SHARE, dns.verify_arc(message)));
     let arc = arc.ok().filter(|arc| *arc.result() != DkimResult::None);
     let arc = arc.map(|arc| check("arc", of_dkim(arc.result()), None));
-    match dkim {
-        Ok(dkim) => {
-            let check = Some(check("dkim", of_signatures(&dkim), None));
-            Signed { check, dkim: Some(dkim), arc, is_late: false }
-        }
-        Err(_) => {
-            let check = Some(check("dkim", CheckResult::Temperror, Some(NO_ANSWER)));
-            Signed { check, dkim: None, arc, is_late: true }
-        }
+    if let Ok(dkim) = dkim {
+        let check = Some(check("dkim", of_signatures(&dkim), None));
+        return Signed { check, dkim: Some(dkim), arc, is_late: false };
     }
+    let check = Some(check("dkim", CheckResult::Temperror, Some(NO_ANSWER)));
+    Signed { check, dkim: None, arc, is_late: true }
 }
 
 fn signers<'a>(message: &'a AuthenticatedMessage<'_>) -> impl Iterator<Item = &'a str> {

@@ -154,7 +154,7 @@ impl Folder {
         let mut letters = letters.into_iter().peekable();
         while letters.peek().is_some() {
             let mut together = Vec::new();
-            while let Some(letter) = letters.next() {
+            for letter in letters.by_ref() {
                 let is_last = Journal::is_kept_apart(letter.1.len());
                 together.push(put(letter));
                 if is_last {

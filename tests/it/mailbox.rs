@@ -386,7 +386,8 @@ async fn g5_a_large_letter_is_not_overtaken_by_a_small_one_behind_it() {
     let world = reading(dovecot.port, "").await;
 
     world.wait_for_events(40).await;
-    let order: Vec<usize> = world.events().await.iter().flat_map(|(_, event)| numbers(&[event.clone()])).collect();
+    let order: Vec<usize> =
+        world.events().await.iter().flat_map(|(_, event)| numbers(std::slice::from_ref(event))).collect();
     assert_eq!(order, (1..=40).collect::<Vec<_>>());
     world.finish().await;
 }

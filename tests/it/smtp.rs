@@ -246,7 +246,7 @@ async fn what_is_far_too_large_is_not_asked_to_come_again() {
     let world = start("max_size = \"100 KiB\"\n").await;
     let mut talk = Talk::with(smtp(&world)).await;
     talk.begin("lapor@kota.example").await;
-    talk.write(&[b'x'; (400 << 10) + 1]).await;
+    talk.write(&vec![b'x'; (400 << 10) + 1]).await;
     assert!(talk.hear().await.starts_with("552"));
     assert!(talk.hear().await.is_empty(), "the connection ends");
     world.finish().await;
