@@ -16,6 +16,7 @@ mod phrases;
 
 /// What is looked at. Header names are in lower case, values unfolded and decoded.
 pub struct Traits<'a> {
+    /// Those of which [`is_looked_at`] says so are enough.
     pub headers: &'a [(String, String)],
     /// The envelope said `MAIL FROM:<>`, or the letter says `Return-Path: <>`.
     pub null_path: bool,
@@ -44,6 +45,11 @@ enum Nature {
     Generated,
     Bounce,
     List,
+}
+
+/// Is anything made of a header of this name, in whatever case?
+pub fn is_looked_at(header: &str) -> bool {
+    headers::is_looked_at(header)
 }
 
 /// The verdict; None for a person's letter. The reason is that of the first sign and holds no word of the letter.

@@ -39,10 +39,11 @@ impl People {
     pub(super) fn of(headers: &Headers<'_>, circumstances: &Circumstances<'_>, loss: &mut Loss) -> Self {
         let ours = circumstances.ours;
         let from = author(headers, circumstances, loss);
-        let own = from.as_ref().map(|from| from.address.to_lowercase());
         let reply = headers.first("reply-to").and_then(|field| mailboxes(field, loss).into_iter().next());
         let reply = reply.map(|reply| reply.address);
-        let differs = |reply: &String| Some(reply.to_lowercase()) != own && ours.find(reply).is_none();
+        let is_authors =
+            |reply: &str| from.as_ref().is_some_and(|from| from.address.to_lowercase() == reply.to_lowercase());
+        let differs = |reply: &String| !is_authors(reply) && ours.find(reply).is_none();
         let recipients = recipients(headers, circumstances, loss);
         let found: Vec<Recipient> = recipients.iter().filter_map(|address| ours.find(address)).collect();
         Self {
@@ -62,12 +63,15 @@ fn author(headers: &Headers<'_>, circumstances: &Circumstances<'_>, loss: &mut L
         let mut fields = headers.all(name);
         fields.find_map(|field| mailboxes(field, loss).into_iter().next())
     });
-    let name = headers.first("from").and_then(|field| name_alone(field, loss));
     let envelope = || {
         let address = clean(circumstances.envelope.mail_from.as_deref()?)?;
         Some(Mailbox { name: None, address })
     };
-    found.or_else(envelope).map(|found| Mailbox { name: found.name.or(name), ..found })
+    let mut found = found.or_else(envelope)?;
+    if found.name.is_none() {
+        found.name = headers.first("from").and_then(|field| name_alone(field, loss));
+    }
+    Some(found)
 }
 
 /// All recipients in the order in which one of ours is looked for.

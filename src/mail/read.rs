@@ -8,7 +8,7 @@ use super::{
     dates,
     headers::Headers,
     identifiers, limits,
-    machine::{Traits, recognise},
+    machine::{Traits, is_looked_at, recognise},
     people::{Mailbox, People},
     quote, results,
     text::Content,
@@ -92,6 +92,7 @@ impl Reading<'_> {
         let headers: Vec<(String, String)> = self
             .headers
             .iter()
+            .filter(|(name, _)| is_looked_at(name))
             .map(|(name, value)| (name.to_ascii_lowercase(), words::text(value, &mut loss)))
             .collect();
         let null_header = self.headers.first("return-path").is_some_and(|path| path.trim_ascii() == b"<>");

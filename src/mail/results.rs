@@ -77,7 +77,8 @@ pub(super) fn read(
 /// The results in the fields of trusted servers, down to the next hop.
 fn topmost(headers: &Headers<'_>, trusted: &[String]) -> Vec<Vec<Found>> {
     let mut fields = Vec::new();
-    for (name, value) in headers.iter() {
+    let headers = headers.iter().filter(|_| !trusted.is_empty());
+    for (name, value) in headers {
         if name.eq_ignore_ascii_case("received") && !fields.is_empty() {
             break;
         }

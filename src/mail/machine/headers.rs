@@ -46,6 +46,19 @@ const HEADERS: &[(&str, Value, Nature)] = &[
     ("x-campaignid", Any, List),
 ];
 
+/// Is anything made of a header of this name? The reader decodes no others.
+pub(super) fn is_looked_at(name: &str) -> bool {
+    let is = |own: &str| name.eq_ignore_ascii_case(own);
+    let is_of_a_list = || name.get(..5).is_some_and(|start| start.eq_ignore_ascii_case("list-"));
+    match name.as_bytes().first().map(u8::to_ascii_lowercase) {
+        Some(b'a') => is("auto-submitted"),
+        Some(b'l') => is_of_a_list(),
+        Some(b'p') => is("precedence"),
+        Some(b'd' | b'm' | b'x') => is("x-precedence") || HEADERS.iter().any(|(known, ..)| is(known)),
+        _ => false,
+    }
+}
+
 pub(super) fn look(headers: &[(String, String)], verdict: &mut Verdict) {
     for (name, value) in headers {
         let value = value.trim();
@@ -93,5 +106,17 @@ impl Value {
                 starts.iter().any(|start| value.starts_with(start))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_header_with_a_rule_is_looked_at() {
+        let own = ["Auto-Submitted", "List-Id", "list-unsubscribe", "Precedence", "X-Precedence"];
+        assert!(own.into_iter().chain(HEADERS.iter().map(|(name, ..)| *name)).all(is_looked_at));
+        assert!(!["", "Lis", "Subject", "X-Mail", "Received"].into_iter().any(is_looked_at));
     }
 }

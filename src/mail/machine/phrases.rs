@@ -7,6 +7,9 @@ use Nature::{Bounce, Generated};
 /// Bytes of a text that are searched: machines say at once what they are.
 const LOOKED_AT: usize = 2 << 10;
 
+/// Bytes that hold the first sentence of a bounce, with room for letters that shrink in lower case.
+const LONGEST_START: usize = 256;
+
 /// Local parts of senders that never read an answer.
 const SENDERS: &[(&str, Nature)] = &[
     ("mailer-daemon", Bounce),
@@ -390,7 +393,7 @@ pub(super) fn sender(from: &str) -> Option<Nature> {
 #[derive(Debug)]
 pub(super) struct Wording {
     subject: Option<(Topic, usize)>,
-    /// Groups of sentences found, for absence, failure and receipt.
+    /// Groups of sentences found, for absence, failure and receipt; looked for only where a verdict can come of them.
     sentences: [usize; 3],
     starts_as_a_bounce: bool,
 }
@@ -398,18 +401,39 @@ pub(super) struct Wording {
 pub(super) fn wording(subject: &str, text: &str) -> Wording {
     let subject: String = subject.trim_start().chars().take(60).collect::<String>().to_lowercase();
     let subject = SUBJECTS.iter().find(|(_, _, starts)| starts.iter().any(|start| starts_so(&subject, start)));
-    let end = (0..=LOOKED_AT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    // Machines fold their lines, and set apostrophes in their own ways.
-    let words = text[..end].split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase().replace('\u{2019}', "'");
-    let mut sentences = [0; 3];
+    let text = &text[..text.floor_char_boundary(LOOKED_AT)];
+    let starts_as_a_bounce = starts_as_a_bounce(&words(text, LONGEST_START));
+    let subject = subject.map(|(topic, needed, _)| (*topic, *needed));
+    // No verdict comes of sentences alone, and most letters are spared the search.
+    let is_suspect = subject.is_some() || starts_as_a_bounce;
+    Wording { subject, sentences: if is_suspect { sentences(text) } else { [0; 3] }, starts_as_a_bounce }
+}
+
+/// Groups of sentences in a text, for absence, failure and receipt.
+fn sentences(text: &str) -> [usize; 3] {
+    let words = words(text, usize::MAX);
+    let mut found = [0; 3];
     for (topic, group) in SENTENCES {
-        sentences[*topic as usize] += usize::from(group.iter().any(|sentence| words.contains(sentence)));
+        found[*topic as usize] += usize::from(group.iter().any(|sentence| words.contains(sentence)));
     }
-    Wording {
-        subject: subject.map(|(topic, needed, _)| (*topic, *needed)),
-        sentences,
-        starts_as_a_bounce: starts_as_a_bounce(&words),
+    found
+}
+
+/// The first words in lower case, as many as give `enough` bytes. Machines fold their lines, and set apostrophes in their
+/// own ways.
+fn words(text: &str, enough: usize) -> String {
+    let mut words = String::with_capacity(text.len().min(enough));
+    for word in text.split_whitespace() {
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        words.push_str(word);
+        if words.len() > enough {
+            break;
+        }
     }
+    let words = words.to_lowercase();
+    if words.contains('\u{2019}') { words.replace('\u{2019}', "'") } else { words }
 }
 
 /// Programs that write no headers of bounces: qmail, Exim and old Postfix begin with the same sentence for ever.
