@@ -182,7 +182,9 @@ fn python(letter: &Path, count: usize) -> f64 {
     let output = Command::new("python3").args(["-c", PYTHON]).arg(letter).arg(count.to_string()).output();
     let output = output.expect("python3 is there");
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    text.parse().unwrap_or_else(|_| panic!("python3: {}", String::from_utf8_lossy(&output.stderr)))
+    let rate = text.parse();
+    assert!(rate.is_ok(), "python3: {}", String::from_utf8_lossy(&output.stderr));
+    rate.unwrap_or_default()
 }
 
 /// The most memory that this process had while it worked, in bytes. Linux: `/proc/self/clear_refs` begins anew.

@@ -218,9 +218,10 @@ fn of_spf(result: SpfResult) -> CheckResult {
 fn of_dkim(result: &DkimResult) -> CheckResult {
     match result {
         DkimResult::Pass => CheckResult::Pass,
-        DkimResult::Fail(_) => CheckResult::Fail,
         // A body that was changed is a signature that does not hold (RFC 8601, section 2.7.1), not one that cannot be read.
-        DkimResult::Neutral(mail_auth::Error::Dkim(DkimError::FailedBodyHashMatch)) => CheckResult::Fail,
+        DkimResult::Fail(_) | DkimResult::Neutral(mail_auth::Error::Dkim(DkimError::FailedBodyHashMatch)) => {
+            CheckResult::Fail
+        }
         DkimResult::Neutral(_) => CheckResult::Neutral,
         DkimResult::TempError(_) => CheckResult::Temperror,
         DkimResult::PermError(_) => CheckResult::Permerror,

@@ -85,6 +85,12 @@ impl Channel {
         }
     }
 
+    /// Do whole letters come to it, which may be large?
+    pub fn reads_letters(&self) -> bool {
+        let has_mime = self.manifest.message.as_ref().is_some_and(|message| message.mime.is_some());
+        self.engine.mail().is_some() || has_mime
+    }
+
     /// Is a request of this method and content type looked at? The content type is compared without parameters.
     pub fn takes(&self, method: &str, content_type: Option<&str>) -> bool {
         if self.engine.mail().is_some() {

@@ -100,7 +100,7 @@ enum ChannelCommand {
     Try {
         /// Id of a channel, name of a manifest, or the path of a manifest
         channel: String,
-        /// Raw HTTP requests: request line, headers, blank line, body
+        /// Raw HTTP requests: request line, headers, blank line, body; for a mailbox or a mail server, letters (`.eml`)
         #[arg(required = true)]
         files: Vec<PathBuf>,
         #[arg(long)]

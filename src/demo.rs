@@ -1,7 +1,8 @@
-//! The demonstration: the real gateway with an invented SMS provider beside it, in one process and a temporary folder.
+//! The demonstration: the real gateway with an invented SMS provider and invented mailboxes beside it, in one process and
+//! a temporary folder.
 //!
 //! Nothing is configured and nothing else is installed. The provider signs its webhooks and takes the answers over real
-//! sockets on the loopback interface; only the phones are invented.
+//! sockets on the loopback interface, and so do the mailboxes; only the citizens are invented.
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -11,10 +12,11 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use crate::{
-    config::{self, Config, GatewaySection, Resolved, Scope, StoreChoice, Token},
+    config::{self, Config, GatewaySection, MailSection, Resolved, Scope, SmtpSection, StoreChoice, Token},
     runtime::{self, Running, StartError, Strictness},
 };
 
+mod mailbox;
 mod page;
 mod provider;
 
@@ -22,6 +24,9 @@ use provider::Provider;
 
 /// Id of the demonstration's channel.
 pub const CHANNEL: &str = "demo-sms";
+/// Id of its mail channel, and the address that citizens write to.
+pub const MAIL: &str = "demo-mail";
+const ADDRESS: &str = "lapor@kota.example";
 /// The account and the key of the invented provider.
 const ACCOUNT: &str = "AC00000000000000000000000000000000";
 const KEY: &str = "demo-auth-token";
@@ -29,6 +34,7 @@ const KEY: &str = "demo-auth-token";
 const NUMBER: &str = "+6281500001708";
 
 const MANIFEST: &str = include_str!("../channels/twilio-sms.toml");
+const MAIL_MANIFEST: &str = include_str!("../channels/smtp.toml");
 const ROUTING: &str = include_str!("../config/routing.toml");
 const AGENCIES: &str = include_str!("../config/agencies.csv");
 
@@ -39,6 +45,13 @@ const SAMPLES: [(&str, &str); 4] = [
     ("+6281100000003", "KOTACONTOH Sampah di Jl Melati belum diangkut sejak Senin, baunya sampai ke sekolah."),
     ("+6281100000004", "The water has been brown since Friday in our street near the old station."),
 ];
+
+/// A letter: who writes, under which subject, and what.
+const LETTER: (&str, &str, &str) = (
+    "siti@example.org",
+    "Jembatan di Desa Contoh",
+    "Papan jembatan di Desa Contoh lepas tiga lembar, anak sekolah lewat di situ tiap pagi.\n\nDikirim dari iPhone saya",
+);
 
 /// A gateway and its invented world.
 #[derive(Debug)]
@@ -53,8 +66,9 @@ pub struct Demo {
 #[derive(Debug)]
 pub struct Story {
     pub from: &'static str,
-    pub text: &'static str,
-    pub status: u16,
+    pub text: String,
+    /// What the provider, or the citizen's mail server, was told.
+    pub status: String,
     pub tracking_id: String,
     pub queue: String,
     pub answer: String,
@@ -66,10 +80,15 @@ pub async fn start(folder: &Path, listen: SocketAddr) -> Result<Demo, StartError
     let page_address = page.local_addr().context("the address of the page")?;
     let gateway = TcpListener::bind((listen.ip(), 0)).await.context("a port for the gateway")?;
     let gateway_address = gateway.local_addr().context("the address of the gateway")?;
-    write_files(folder, page_address).context("the temporary folder cannot be written")?;
+    let mailboxes = TcpListener::bind((listen.ip(), 0)).await.context("a port for the mailboxes")?;
+    let mailboxes_address = mailboxes.local_addr().context("the address of the mailboxes")?;
+    write_files(folder, page_address, mailboxes_address).context("the temporary folder cannot be written")?;
     let resolved = resolved(folder, gateway_address);
     let running = runtime::start(resolved, gateway, Strictness::Strict).await?;
-    let provider = Arc::new(Provider::new(format!("http://{gateway_address}")).context("the invented provider")?);
+    let mail = running.smtp.context("the gateway takes mail")?;
+    let provider = Provider::new(format!("http://{gateway_address}"), mail).context("the invented provider")?;
+    let provider = Arc::new(provider);
+    tokio::spawn(mailbox::serve(mailboxes, provider.clone()));
     let app = page::router(provider.clone(), running.app.clone());
     tokio::spawn(async move {
         // It ends with the process.
@@ -78,14 +97,22 @@ pub async fn start(folder: &Path, listen: SocketAddr) -> Result<Demo, StartError
     Ok(Demo { gateway: running, provider, page: page_address })
 }
 
-/// The manifest as it ships, but that its answers go to the invented provider.
-fn write_files(folder: &Path, provider: SocketAddr) -> std::io::Result<()> {
+/// The manifests as they ship, but that answers go to the invented provider and the invented mailboxes.
+fn write_files(folder: &Path, provider: SocketAddr, mailboxes: SocketAddr) -> std::io::Result<()> {
     let channels = folder.join("config").join("channels");
     std::fs::create_dir_all(&channels)?;
     std::fs::create_dir_all(folder.join("channels"))?;
     let local = format!("url         = \"http://{provider}");
     let manifest = MANIFEST.replace("url         = \"https://api.twilio.com", &local);
     std::fs::write(folder.join("channels/twilio-sms.toml"), manifest)?;
+    std::fs::write(folder.join("channels/smtp.toml"), MAIL_MANIFEST)?;
+    let mail = format!(
+        "manifest = \"smtp\"\ntitle = \"Surat\"\n\n[settings]\naddresses = \"{ADDRESS}\"\nfrom_name = \"Lapor Kota Contoh\"\n\
+         send_host = \"{}\"\nsend_port = {}\nsend_security = \"none\"\n",
+        mailboxes.ip(),
+        mailboxes.port()
+    );
+    std::fs::write(channels.join(format!("{MAIL}.toml")), mail)?;
     std::fs::write(folder.join("config/routing.toml"), ROUTING)?;
     std::fs::write(folder.join("config/agencies.csv"), AGENCIES)?;
     std::fs::write(folder.join("auth_token"), KEY)?;
@@ -102,6 +129,8 @@ fn resolved(folder: &Path, address: SocketAddr) -> Resolved {
         public_url: format!("http://{address}"),
         data_dir: folder.join("data"),
         channels_dir: folder.join("channels"),
+        mail: MailSection { resolver: "off".to_owned() },
+        smtp: SmtpSection { listen: Some(SocketAddr::from((address.ip(), 0))), ..SmtpSection::default() },
         gateway: GatewaySection { organisation: "Pemerintah Kota Contoh".to_owned(), ..GatewaySection::default() },
         ..Config::default()
     };
@@ -127,8 +156,22 @@ impl Demo {
             let answer = self.provider.answer_to(from, Duration::from_secs(10)).await;
             let answer = answer.context("no acknowledgement came within 10 seconds")?;
             let (queue, tracking_id) = self.find(text).await?;
+            let (text, status) = (text.to_owned(), format!("provider is told  {status}"));
             told(&Story { from, text, status, tracking_id, queue, answer });
         }
+        self.write(&mut told).await
+    }
+
+    /// A citizen writes a letter to the gateway's mail server, and gets an answer into the mailbox.
+    async fn write(&self, told: &mut impl FnMut(&Story)) -> anyhow::Result<()> {
+        let (from, subject, text) = LETTER;
+        let status = mailbox::write(&self.provider, from, subject, text).await?;
+        let answer = self.provider.answer_to(from, Duration::from_secs(10)).await;
+        let answer = answer.context("no letter came back within 10 seconds")?;
+        let words = text.lines().next().unwrap_or_default();
+        let (queue, tracking_id) = self.find(words).await?;
+        let status = format!("her server is told {status}");
+        told(&Story { from, text: format!("{subject}: {words}"), status, tracking_id, queue, answer });
         Ok(())
     }
 

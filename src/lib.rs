@@ -48,12 +48,14 @@ pub mod store;
 pub mod authenticity;
 pub mod vault;
 pub mod http;
+pub mod tls;
 pub mod outbox;
 
 // The order of the stages, and everything around it.
 pub mod config;
 pub mod pipeline;
 pub mod letterbox;
+pub mod mailbox;
 pub mod smtp;
 pub mod server;
 pub mod runtime;

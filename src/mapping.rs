@@ -102,8 +102,15 @@ pub struct Mapped {
 }
 
 impl Mapped {
-    /// A receipt that is one letter. One that only reports on letters of ours is no message.
+    /// A receipt that is one letter.
     pub fn of_letter(letter: Letter) -> Self {
+        let mut mapped = Self::default();
+        mapped.add_letter(0, letter);
+        mapped
+    }
+
+    /// The item at `place` was a letter.
+    fn add_letter(&mut self, place: usize, letter: Letter) {
         let Letter { mut message, reports, checks } = letter;
         // What a bounce is about is what it answers.
         for report in &reports {
@@ -111,7 +118,9 @@ impl Mapped {
                 message.references.push(report.id.clone());
             }
         }
-        Self { messages: vec![(0, message)], reports, checks, ..Self::default() }
+        self.messages.push((place, message));
+        self.reports.extend(reports);
+        self.checks.extend(checks);
     }
 }
 

@@ -8,6 +8,8 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::receipt::Check;
+
 /// A name of the sender.
 #[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Identity {
@@ -87,6 +89,20 @@ pub struct MailAuthentication {
     pub spf: String,
     pub dkim: String,
     pub dmarc: String,
+}
+
+impl MailAuthentication {
+    /// From checks by these methods; None when there is none of them.
+    pub fn of(checks: &[Check]) -> Option<Self> {
+        let word = |method: &str| {
+            let check = checks.iter().find(|check| check.method == method)?;
+            serde_json::to_value(check.result).ok()?.as_str().map(str::to_owned)
+        };
+        let (spf, dkim, dmarc) = (word("spf"), word("dkim"), word("dmarc"));
+        let is_told = spf.is_some() || dkim.is_some() || dmarc.is_some();
+        let told = |word: Option<String>| word.unwrap_or_default();
+        is_told.then(|| Self { spf: told(spf), dkim: told(dkim), dmarc: told(dmarc) })
+    }
 }
 
 /// One message. The field names are those that `loket channel try` prints (DESIGN §6).

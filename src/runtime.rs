@@ -28,6 +28,7 @@ use crate::{
     journal::{Journal, JournalOptions, Tail},
     letterbox::Letterbox,
     locale::Locales,
+    mailbox,
     message::Message,
     normalise::normalise,
     outbox::{self, Outbox},
@@ -64,6 +65,7 @@ pub struct Running {
     pipeline: JoinHandle<()>,
     _workshop: Workshop,
     outbox: JoinHandle<()>,
+    mailboxes: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
 }
 
@@ -192,6 +194,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
     let (set, watching) = reload::watch(loader, files, set);
     let channels = set.subscribe();
     let (applied, applied_through) = watch::channel(0);
+    let http = Http::new().context("the HTTP client")?;
     let app = Arc::new(App {
         journal,
         store,
@@ -200,6 +203,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         rules: Arc::new(rules),
         vault: Arc::new(Vault::new(vault_key(&resolved))),
         metrics: Arc::new(Metrics::default()),
+        http: http.clone(),
         nonces: Arc::new(Nonces::default()),
         outbox_bell: Arc::new(Notify::new()),
         queue_bell: Arc::new(Notify::new()),
@@ -209,7 +213,6 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         resolved: Arc::new(resolved),
     });
     let pipeline = pipeline(&app, Arc::new(applied));
-    let http = Http::new().context("the HTTP client")?;
     let parts = outbox::Parts {
         vault: app.vault.clone(),
         http: http.clone(),
@@ -222,6 +225,13 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
     };
     let outbox = Outbox::new(app.store.clone(), parts);
     let mail = mail_servers(&app, stopped.clone()).await.context("the mail server")?;
+    let mailboxes = mailbox::Parts {
+        letterbox: letterbox(&app),
+        store: app.store.clone(),
+        http: http.clone(),
+        owner: app.gateway.name.clone(),
+        stop: stopped.clone(),
+    };
     Ok(Running {
         address,
         smtp: mail.smtp,
@@ -232,6 +242,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         pipeline: workshop.spawn(run_when_keyed(pipeline, tail, stopped.clone())),
         _workshop: workshop,
         outbox: tokio::spawn(outbox.run()),
+        mailboxes: tokio::spawn(mailbox::run(mailboxes)),
         others: vec![
             watching,
             tokio::spawn(keys::fetch(http, app.channels.clone(), stopped.clone())),
@@ -255,15 +266,15 @@ fn public_host(resolved: &Resolved) -> String {
     host.split([':', '/']).next().unwrap_or_default().to_owned()
 }
 
+fn letterbox(app: &App) -> Letterbox {
+    Letterbox { journal: app.journal.clone(), channels: app.channels.clone(), metrics: app.metrics.clone() }
+}
+
 /// Takes mail, where the configuration says so.
 async fn mail_servers(app: &App, stop: watch::Receiver<bool>) -> Result<smtp::Servers, smtp::Unstarted> {
     let resolved = &app.resolved;
     let parts = smtp::Parts {
-        letterbox: Letterbox {
-            journal: app.journal.clone(),
-            channels: app.channels.clone(),
-            metrics: app.metrics.clone(),
-        },
+        letterbox: letterbox(app),
         hostname: public_host(resolved),
         config_dir: resolved.config_dir.clone(),
         data_dir: resolved.config.data_dir.clone(),
@@ -384,6 +395,7 @@ impl Running {
             _ = &mut self.server => "server",
             _ = &mut self.pipeline => "pipeline",
             _ = &mut self.outbox => "outbox",
+            _ = &mut self.mailboxes => "mailboxes",
         }
     }
 
@@ -397,6 +409,8 @@ impl Running {
             // A letter that is in the middle is ended; what takes longer, its sender has still.
             let _ = tokio::time::timeout(patience, task).await;
         }
+        // What they have not handed in yet stays in the mailbox.
+        let _ = tokio::time::timeout(patience, self.mailboxes).await;
         self.app.journal.close().await;
         for (task, name) in [(self.pipeline, "pipeline"), (self.outbox, "outbox")] {
             if tokio::time::timeout(patience, task).await.is_err() {

@@ -26,7 +26,7 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use crate::{
-    channel::ChannelSet, config::Resolved, gateway::Gateway, journal::Journal, pipeline::Rules,
+    channel::ChannelSet, config::Resolved, gateway::Gateway, http::Http, journal::Journal, pipeline::Rules,
     signature::replay::Nonces, store::Store, telemetry::Metrics, vault::Vault,
 };
 
@@ -57,6 +57,8 @@ pub struct App {
     pub rules: Arc<Rules>,
     pub vault: Arc<Vault>,
     pub metrics: Arc<Metrics>,
+    /// For what a provider wants to be asked.
+    pub http: Http,
     pub nonces: Arc<Nonces>,
     pub outbox_bell: Arc<Notify>,
     pub queue_bell: Arc<Notify>,

@@ -59,6 +59,7 @@ use evidence::Evidence;
 use judge::Circumstances;
 use key_ring::KeyRing;
 use keys::{Armed, Keys};
+pub use lookup::is_allowed;
 use public_url::PublicUrl;
 use rules::{Require, VerifyPolicy, VerifyRules};
 use sign::Pen;
@@ -337,12 +338,23 @@ impl Verifier {
     }
 
     /// Signs a request as the provider would, with the last value of each key: for samples. Writes a time and a nonce
-    /// where the scheme has them and the request does not. Of alternatives the first is used.
+    /// where the scheme has them and the request does not. Of alternatives the first that fits the request is used.
     pub fn sign(&self, request: &mut Request, now: Timestamp) -> Result<(), String> {
         let pen = Pen { now, urls: &self.urls, reading: self.reading };
         let mut blocks = self.armed.iter().filter(|armed| armed.can_sign());
         match self.require {
-            Require::Any => blocks.next().map_or(Ok(()), |armed| armed.sign(request, pen)),
+            Require::Any => {
+                let mut outcome = Ok(());
+                for armed in blocks {
+                    let mut signed = request.clone();
+                    outcome = armed.sign(&mut signed, pen);
+                    if outcome.is_ok() {
+                        *request = signed;
+                        break;
+                    }
+                }
+                outcome
+            }
             Require::All => blocks.try_for_each(|armed| armed.sign(request, pen)),
         }
     }
@@ -383,6 +395,13 @@ impl Verifier {
     #[must_use]
     pub fn with_key_ring(self, ring: Arc<KeyRing>) -> Self {
         Self { ring, ..self }
+    }
+
+    /// For samples of a provider whose requests name their certificate: nobody can sign with that, so that a key of the harness takes
+    /// its place. Such a verifier lets no receipt in.
+    #[must_use]
+    pub fn with_sample_certificates(self) -> Self {
+        Self { armed: self.armed.into_iter().map(Armed::with_sample_certificate).collect(), ..self }
     }
 
     fn armed(&self) -> &[Armed] {

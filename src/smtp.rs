@@ -27,10 +27,10 @@ use tokio_rustls::TlsAcceptor;
 use crate::{config::SmtpSection, letterbox::Letterbox, network::Network};
 
 mod connection;
-mod data;
+pub mod data;
 mod delivery;
-mod limits;
-mod session;
+pub mod limits;
+pub mod session;
 mod spool;
 
 use connection::Desk;
@@ -40,8 +40,12 @@ use spool::Spooling;
 
 /// Room in memory for letters that are being handed over: 128 MiB.
 const ROOM_KIB: usize = 128 << 10;
+/// Room in files for letters that come in: 1 GiB.
+const DISK_KIB: usize = 1 << 20;
 /// After an accept that failed, for want of file handles say.
 const BREATH: Duration = Duration::from_millis(100);
+/// Clients that are turned away at once; more are dropped without a word, so that a flood takes no memory.
+const TURNED_AWAY: usize = 64;
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +108,7 @@ pub async fn start(section: &SmtpSection, parts: Parts) -> Result<Servers, Unsta
         spooling: Spooling {
             folder: (!parts.is_encrypted_at_rest).then_some(spool),
             room: Arc::new(Semaphore::new(ROOM_KIB)),
+            disk: Arc::new(Semaphore::new(DISK_KIB)),
         },
         limits,
         hostname: section.hostname.clone().filter(|name| !name.is_empty()).unwrap_or(parts.hostname).into(),
@@ -128,11 +133,12 @@ pub async fn start(section: &SmtpSection, parts: Parts) -> Result<Servers, Unsta
 
 async fn accept(listener: TcpListener, dialect: Dialect, desk: Desk, gate: Arc<Gate>, tls: Option<Arc<Certificates>>) {
     let mut stop = desk.stop.clone();
-    let mut sessions = tokio::task::JoinSet::new();
+    let (mut sessions, mut turned_away) = (tokio::task::JoinSet::new(), tokio::task::JoinSet::new());
     loop {
         tokio::select! {
             () = stopped(&mut stop) => break,
             Some(_) = sessions.join_next() => {}
+            Some(_) = turned_away.join_next() => {}
             accepted = listener.accept() => match accepted {
                 Ok((stream, peer)) => {
                     let _ = stream.set_nodelay(true);
@@ -141,7 +147,8 @@ async fn accept(listener: TcpListener, dialect: Dialect, desk: Desk, gate: Arc<G
                             let desk = Desk { tls: tls.as_ref().map(|tls| tls.acceptor()), ..desk.clone() };
                             sessions.spawn(connection::serve(desk, dialect, stream, peer.ip(), pass));
                         }
-                        None => drop(tokio::spawn(turn_away(stream))),
+                        None if turned_away.len() < TURNED_AWAY => drop(turned_away.spawn(turn_away(stream))),
+                        None => {}
                     }
                 }
                 Err(error) => {
@@ -171,23 +178,27 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
 }
 
+/// When certificate and key were written. They are seldom written at one moment: a pair that does not fit is tried again when
+/// the other one has come.
+type Changed = [Option<SystemTime>; 2];
+
 /// The certificate for STARTTLS; taken up anew when its file changes, as it does every few weeks.
 struct Certificates {
     certificate: PathBuf,
     key: PathBuf,
-    loaded: std::sync::Mutex<(Option<SystemTime>, TlsAcceptor)>,
+    loaded: std::sync::Mutex<(Changed, TlsAcceptor)>,
 }
 
 impl Certificates {
     fn load(certificate: PathBuf, key: PathBuf) -> Result<Self, Unstarted> {
-        let acceptor = acceptor(&certificate, &key)?;
-        let loaded = std::sync::Mutex::new((changed(&certificate), acceptor));
+        let changed = [changed(&certificate), changed(&key)];
+        let loaded = std::sync::Mutex::new((changed, acceptor(&certificate, &key)?));
         Ok(Self { certificate, key, loaded })
     }
 
     fn acceptor(&self) -> TlsAcceptor {
         let mut loaded = self.loaded.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let changed = changed(&self.certificate);
+        let changed = [changed(&self.certificate), changed(&self.key)];
         if changed != loaded.0 {
             match acceptor(&self.certificate, &self.key) {
                 Ok(acceptor) => *loaded = (changed, acceptor),

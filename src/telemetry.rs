@@ -58,6 +58,9 @@ pub struct Metrics {
     reports: Family<ChannelLabel, Counter>,
     answers: Family<AnswerLabel, Counter>,
     last_message: Family<ChannelLabel, Gauge>,
+    mailbox_last_success: Family<ChannelLabel, Gauge>,
+    mailbox_letters: Family<ChannelLabel, Counter>,
+    mailbox_failures: Family<ChannelLabel, Counter>,
     queue_depth: Family<QueueLabel, Gauge>,
     queue_dead: Family<QueueLabel, Gauge>,
     reply_seconds: Histogram,
@@ -96,6 +99,16 @@ impl Default for Metrics {
         registry.register("answers", "Tries to send an answer, by result", answers.clone());
         let last_message = Family::default();
         registry.register("last_message_timestamp_seconds", "When the last message came", last_message.clone());
+        let mailbox_last_success = Family::default();
+        registry.register(
+            "mailbox_last_success_timestamp_seconds",
+            "When a mailbox was last read to its end",
+            mailbox_last_success.clone(),
+        );
+        let mailbox_letters = Family::default();
+        registry.register("mailbox_letters", "Letters that a mailbox gave", mailbox_letters.clone());
+        let mailbox_failures = Family::default();
+        registry.register("mailbox_failures", "Failures in reading a mailbox", mailbox_failures.clone());
         let queue_depth = Family::default();
         registry.register("queue_depth", "Entries that wait in a queue", queue_depth.clone());
         let queue_dead = Family::default();
@@ -128,6 +141,9 @@ impl Default for Metrics {
             reports,
             answers,
             last_message,
+            mailbox_last_success,
+            mailbox_letters,
+            mailbox_failures,
             queue_depth,
             queue_dead,
             reply_seconds,
@@ -179,6 +195,27 @@ impl Metrics {
         self.last_message.get_or_create(&ChannelLabel { channel: channel.to_owned() }).set(unix_seconds);
     }
 
+    /// A mailbox is about to be read: from now on its numbers are there, so that a silence can be told from an absence.
+    pub fn mailbox_opened(&self, channel: &str) {
+        let label = ChannelLabel { channel: channel.to_owned() };
+        drop(self.mailbox_last_success.get_or_create(&label));
+        drop(self.mailbox_letters.get_or_create(&label));
+        drop(self.mailbox_failures.get_or_create(&label));
+    }
+
+    /// All its folders were read to their end, the last of them at this time.
+    pub fn mailbox_succeeded(&self, channel: &str, unix_seconds: i64) {
+        self.mailbox_last_success.get_or_create(&ChannelLabel { channel: channel.to_owned() }).set(unix_seconds);
+    }
+
+    pub fn mailbox_letter(&self, channel: &str) {
+        self.mailbox_letters.get_or_create(&ChannelLabel { channel: channel.to_owned() }).inc();
+    }
+
+    pub fn mailbox_failed(&self, channel: &str) {
+        self.mailbox_failures.get_or_create(&ChannelLabel { channel: channel.to_owned() }).inc();
+    }
+
     pub fn queue(&self, queue: &str, depth: u64, dead: u64) {
         let label = QueueLabel { queue: queue.to_owned() };
         self.queue_depth.get_or_create(&label).set(depth as i64);
@@ -200,7 +237,11 @@ impl Metrics {
 
 /// Sets up the log: JSON lines on standard error, so that a text can never forge a line. `filter` is `LOKET_LOG`.
 pub fn start_log(filter: &str) {
-    let filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    let mut filter = EnvFilter::try_new(filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    // At `trace` it writes every line that goes over the wire, letters and passwords too.
+    if let Ok(never) = "async_imap=off".parse() {
+        filter = filter.add_directive(never);
+    }
     let layer = tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr);
     // A second call (tests) keeps the first log.
     let _ = layer.try_init();

@@ -15,7 +15,7 @@ use crate::{
     mapping::{Mapped, MappingFault, Surroundings},
     message::MailAuthentication,
     percent,
-    receipt::{Check, Origin, Receipt},
+    receipt::{Origin, Receipt},
     settings::Settings,
     signature::Transport,
     units::Span,
@@ -202,7 +202,7 @@ impl Mail {
             Ok(mut mapped) => {
                 origin.verdict.checks.append(&mut mapped.checks);
                 for (_, message) in &mut mapped.messages {
-                    message.auth = message.auth.take().or_else(|| authentication(&origin.verdict.checks));
+                    message.auth = message.auth.take().or_else(|| MailAuthentication::of(&origin.verdict.checks));
                 }
                 Parsed::new(origin, mapped)
             }
@@ -221,20 +221,16 @@ impl Mail {
         };
         let letter = mail::read(&receipt.request.body, &circumstances)
             .map_err(|unreadable| MappingFault { item: None, reason: unreadable.to_string() })?;
-        Ok(Mapped::of_letter(letter))
+        let mut mapped = Mapped::of_letter(letter);
+        if is_cut(&envelope, receipt.request.body.len()) {
+            mapped.messages.iter_mut().for_each(|(_, message)| message.lossy = true);
+        }
+        Ok(mapped)
     }
 }
 
-/// What the DNS said of the sender, in the words of RFC 8601.
-fn authentication(checks: &[Check]) -> Option<MailAuthentication> {
-    let word = |method: &str| {
-        let check = checks.iter().find(|check| check.method == method)?;
-        serde_json::to_value(check.result).ok()?.as_str().map(str::to_owned)
-    };
-    let (spf, dkim, dmarc) = (word("spf"), word("dkim"), word("dmarc"));
-    if spf.is_none() && dkim.is_none() && dmarc.is_none() {
-        return None;
-    }
-    let (spf, dkim, dmarc) = (spf.unwrap_or_default(), dkim.unwrap_or_default(), dmarc.unwrap_or_default());
-    Some(MailAuthentication { spf, dkim, dmarc })
+/// Of a letter that was too large for us the mailbox gave a part; the envelope has its whole size.
+fn is_cut(envelope: &Envelope, came: usize) -> bool {
+    let size = envelope.parameters.iter().find_map(|parameter| parameter.strip_prefix("SIZE=")?.parse::<usize>().ok());
+    envelope.protocol == Some(Protocol::Imap) && size.is_some_and(|size| size > came)
 }

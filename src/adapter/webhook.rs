@@ -16,6 +16,7 @@ use crate::{
     },
     receipt::{Origin, Receipt, Request},
     settings::Settings,
+    signature::is_allowed,
 };
 
 pub mod rules;
@@ -70,6 +71,7 @@ struct Handshake {
     rules: HandshakeRules,
     when: Filter,
     body: Template,
+    fetch: Option<Filter>,
 }
 
 /// A request that is answered and ends there.
@@ -78,6 +80,8 @@ pub struct Handshaken {
     /// `[[verify]]` must pass first.
     pub signed: bool,
     pub answer: Answer,
+    /// A URL to be asked for behind the answer; its host is on the manifest's list.
+    pub fetch: Option<String>,
 }
 
 impl Webhook {
@@ -107,9 +111,12 @@ impl Webhook {
     /// Takes a receipt apart. What cannot be read is in the faults, never a failure of the channel.
     pub fn parse(&self, journalled: Journalled, surroundings: &Surroundings<'_>) -> Parsed {
         let (receipt, verdict, _) = journalled.into_parts();
-        let origin = Origin::of(&receipt, verdict);
+        let mut origin = Origin::of(&receipt, verdict);
         match self.read(&receipt, surroundings) {
-            Ok(mapped) => Parsed::new(origin, mapped),
+            Ok(mut mapped) => {
+                origin.verdict.checks.append(&mut mapped.checks);
+                Parsed::new(origin, mapped)
+            }
             Err(fault) => Parsed::unreadable(origin, fault),
         }
     }
@@ -170,7 +177,14 @@ impl Handshake {
         let when = compiler.filter(&format!("{place}.when"), Some(&rules.when));
         let escape = escape_of(&rules.respond.content_type);
         let body = compiler.template(&format!("{place}.respond.body"), &rules.respond.body, escape);
-        Some(Self { rules: rules.clone(), when: when?, body: body? })
+        let fetch = compiler.filter(&format!("{place}.fetch"), rules.fetch.as_ref());
+        Some(Self { rules: rules.clone(), when: when?, body: body?, fetch })
+    }
+
+    /// The URL that the provider wants to be asked for, if it is on a host of the list.
+    fn url(&self, root: &Value, surroundings: &Surroundings<'_>) -> Option<String> {
+        let url = self.fetch.as_ref()?.run_first(root, surroundings).ok().flatten()?;
+        url.as_str().filter(|url| is_allowed(url, &self.rules.fetch_hosts)).map(str::to_owned)
     }
 
     fn fits(&self, endpoint: &str, method: &str) -> bool {
@@ -184,10 +198,12 @@ impl Handshake {
             let body = self.body.render(root).ok().filter(|body| body.len() <= HANDSHAKE_BYTES)?;
             let content_type = Some(self.rules.respond.content_type.clone());
             let answer = Answer { status: self.rules.respond.status, content_type, body };
-            return Some(Handshaken { signed: self.rules.signed.unwrap_or(!is_get), answer });
+            let fetch = self.url(root, surroundings);
+            return Some(Handshaken { signed: self.rules.signed.unwrap_or(!is_get), answer, fetch });
         }
         let status = self.rules.otherwise.as_ref()?.status;
-        Some(Handshaken { signed: false, answer: Answer { status, content_type: None, body: String::new() } })
+        let answer = Answer { status, content_type: None, body: String::new() };
+        Some(Handshaken { signed: false, answer, fetch: None })
     }
 }
 

@@ -168,11 +168,16 @@ fn read_toml(path: PathBuf) -> TomlFile {
 
 /// The content of a file, or of a secret's file, up to the limit.
 pub fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(path, FILE)
+}
+
+/// The content of a file, or an error when it is larger.
+pub fn read_up_to(path: &Path, limit: Size) -> io::Result<Vec<u8>> {
     let mut content = Vec::new();
     let file = fs::File::open(path)?;
-    io::Read::read_to_end(&mut io::Read::take(file, FILE.as_u64() + 1), &mut content)?;
-    if content.len() as u64 > FILE.as_u64() {
-        return Err(io::Error::other(format!("it is larger than {FILE}")));
+    io::Read::read_to_end(&mut io::Read::take(file, limit.as_u64() + 1), &mut content)?;
+    if content.len() as u64 > limit.as_u64() {
+        return Err(io::Error::other(format!("it is larger than {limit}")));
     }
     Ok(content)
 }

@@ -149,6 +149,7 @@ pub fn channel_of(parts: &Parts<'_>, sample: &Sample, public_url: &str) -> Resul
         parts.scheme.with_keys(&settings, crate::signature::VerifyMode::Enforce, public_url).map_err(|errors| {
             errors.into_iter().map(|error| format!("settings.{}: {}", error.key, error.message)).collect::<Vec<_>>()
         })?;
+    let verifier = verifier.with_sample_certificates();
     let id = ChannelId::new(parts.manifest.id.as_str()).map_err(|error| vec![error.to_string()])?;
     let terms = Terms::of_samples(parts.manifest);
     let post = open::post(parts.engine, &settings, std::path::Path::new("")).map_err(|errors| {

@@ -14,18 +14,24 @@ use crate::{
     channel::{
         Channel, ChannelSet, Slot,
         attempt::{self, Attempt, Verification},
-        folders::{Files, Folders, read_bounded},
+        folders::{Files, Folders, read_up_to},
         provider::{Checked, Provider},
     },
     clock,
     config::Resolved,
     diagnostic::{Diagnostic, Severity},
     http::Http,
+    mailbox::doctor::examine,
     outbox::probe::{ProbeResult, probe},
     runtime,
+    units::Size,
 };
 
+mod mailbox;
 mod new;
+
+/// A captured request: the largest body, and its headers.
+const LARGEST: Size = Size::mib(33);
 
 pub fn run(command: ChannelCommand) -> Result<(), Ending> {
     match command {
@@ -214,7 +220,7 @@ fn try_files(name: &str, files: &[PathBuf], verification: Verification, json: bo
     let channel = channel_or_manifest(name)?;
     let mut is_bad = false;
     for path in files {
-        let content = read_bounded(path).with_context(|| format!("{} cannot be read", path.display()))?;
+        let content = read_up_to(path, LARGEST).with_context(|| format!("{} cannot be read", path.display()))?;
         let file = path.display().to_string();
         let attempt = attempt::try_file(&channel, &file, &content, verification, clock::now(), runtime::normalised);
         is_bad |= attempt.error.is_some();
@@ -256,6 +262,9 @@ fn doctor(id: &str, json: bool) -> Result<(), Ending> {
         None => return Err(Ending::Misused(format!("no channel `{id}`: `loket channel list` shows those that are"))),
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    if let Some(health) = runtime.block_on(async { anyhow::Ok(examine(&Http::new()?, &channel).await) })? {
+        return mailbox::report(id, &health, json);
+    }
     let result = runtime.block_on(async { anyhow::Ok(probe(&Http::new()?, &channel).await) })?;
     let url = format!("{}/in/{id}", resolved.config.public_url);
     let (state, detail, owner) = match result {

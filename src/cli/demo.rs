@@ -12,7 +12,9 @@ pub fn run(once: bool, listen: SocketAddr) -> Result<(), Ending> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let told = runtime.block_on(async {
         let demo = demo::start(&folder, listen).await.map_err(ending)?;
-        output::line("Loket runs, with an invented SMS provider beside it. Nothing leaves this machine.");
+        output::line(
+            "Loket runs, with an invented SMS provider and invented mailboxes beside it. Nothing leaves this machine.",
+        );
         demo.tell(story).await?;
         output::line(&format!("\nWrite one yourself, and look into the queues: http://{}/", demo.page));
         output::line(&format!("The gateway's own interface:                   http://{}/docs", demo.gateway.address));
@@ -31,8 +33,12 @@ pub fn run(once: bool, listen: SocketAddr) -> Result<(), Ending> {
 
 fn story(story: &demo::Story) {
     let demo::Story { from, text, status, tracking_id, queue, answer } = story;
-    output::line(&format!("\n  {from} texts    {text}"));
-    output::line(&format!("  provider is told  {status}, once the receipt is on the disk"));
+    let writes = if from.contains('@') { "writes" } else { "texts " };
+    // A letter has several lines; empty ones say nothing here.
+    let lines: Vec<_> = answer.lines().filter(|line| !line.trim().is_empty()).collect();
+    let answer = lines.join("\n                             ");
+    output::line(&format!("\n  {from} {writes}   {text}"));
+    output::line(&format!("  {status}, once the receipt is on the disk"));
     output::line(&format!("  queue `{queue}`  complaint {tracking_id}"));
     output::line(&format!("  {from} reads    {answer}"));
 }

@@ -45,6 +45,10 @@ pub struct Choices<'a> {
     pub thread: Thread,
 }
 
+fn is_hidden(disclosure: ReporterDisclosure) -> bool {
+    matches!(disclosure, ReporterDisclosure::Withheld | ReporterDisclosure::NotCollected)
+}
+
 fn derived_id(received_at: Timestamp, draw: &[u8; 16], purpose: &str, place: usize) -> Uuid {
     let received = u64::try_from(received_at.as_millisecond()).unwrap_or(0);
     derived_uuid7(received, draw, &format!("{purpose}/{place}"))
@@ -92,11 +96,17 @@ impl Material<'_> {
         derived_id(self.assembled.received_at, &self.origin().draw, purpose, self.assembled.message.place)
     }
 
-    /// Who nobody named has a ref of their own: two of them are not the same person.
+    /// Who nobody named has a ref of their own: two of them are not the same person. So has whoever wants answers to a
+    /// letter elsewhere (`Reply-To`): many people write through the address of one form, and anybody can write another's
+    /// name above a letter, but answers to one complaint never go where another letter wants its own.
     pub fn reporter_ref(&self) -> String {
         let message = &self.assembled.message;
         let name = if message.identity.value.is_empty() { &message.claim } else { &message.identity.value };
-        reporter_ref(self.gateway.reporter_key(), &self.channel.id, name)
+        let key = self.gateway.reporter_key();
+        match &message.message.reply_address {
+            Some(reply) => reporter_ref(key, &self.channel.id, &format!("{name}\nreply-to {reply}")),
+            None => reporter_ref(key, &self.channel.id, name),
+        }
     }
 
     /// Where an answer goes.
@@ -142,8 +152,7 @@ impl Material<'_> {
     /// The id of a letter names the server of its writer, and with it sometimes the writer: where nobody may know who
     /// wrote, its hash stands for it.
     fn shown_id(&self, id: &str, disclosure: ReporterDisclosure) -> String {
-        let is_hidden = matches!(disclosure, ReporterDisclosure::Withheld | ReporterDisclosure::NotCollected);
-        if is_hidden && self.channel.medium == Medium::Email {
+        if is_hidden(disclosure) && self.channel.medium == Medium::Email {
             let hash = ring::hmac::sign(self.gateway.reporter_key(), id.as_bytes());
             return format!("id-hash:{}", hex(&hash.as_ref()[..16]));
         }
@@ -173,11 +182,14 @@ impl Material<'_> {
         }
     }
 
-    fn provenance(&self) -> Provenance {
+    fn provenance(&self, disclosure: ReporterDisclosure) -> Provenance {
         let verdict = &self.origin().verdict;
         let at = self.received();
+        // The domains of a letter's checks are its writer's.
+        let is_told = !(is_hidden(disclosure) && self.channel.medium == Medium::Email);
+        let told = |detail: &String| is_told && !detail.is_empty();
         let dated = |check: &Check| DatedCheck {
-            check: Check { detail: check.detail.clone().filter(|detail| !detail.is_empty()), ..check.clone() },
+            check: Check { detail: check.detail.clone().filter(told), ..check.clone() },
             at: Some(at.clone()),
         };
         Provenance {
@@ -324,7 +336,7 @@ pub fn complaint(material: &Material<'_>, choices: Choices<'_>) -> Complaint {
         channel: material.channel_record(privacy.reporter_disclosure),
         thread: Some(material.shown_thread(thread, privacy.reporter_disclosure))
             .filter(|thread| *thread != Thread::default()),
-        provenance: material.provenance(),
+        provenance: material.provenance(privacy.reporter_disclosure),
         classification: None,
         screening,
         completeness: Completeness { missing, incomplete_parts: material.assembled.incomplete, single_shot: true },
@@ -372,7 +384,7 @@ pub fn follow_up(material: &Material<'_>, addition: Addition) -> FollowUp {
         requested_datetime: material.requested(),
         received_datetime: material.received(),
         channel: material.channel_record(addition.disclosure),
-        provenance: material.provenance(),
+        provenance: material.provenance(addition.disclosure),
         raw_refs: material.raw_refs(),
         screening: (!screening.flags.is_empty()).then_some(screening),
     }

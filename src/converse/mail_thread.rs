@@ -42,6 +42,17 @@ pub fn number(message: &Message) -> Option<TrackingId> {
     })
 }
 
+/// Does the subject say that the letter answers another one, or name a report?
+pub fn is_answer(message: &Message) -> bool {
+    let subject = message.subject.as_deref().unwrap_or_default();
+    without_mark(subject.trim()).is_some() || number(message).is_some()
+}
+
+/// What the subject says, if anything.
+pub fn matter(message: &Message) -> Option<String> {
+    title(message.subject.as_deref()?, usize::MAX)
+}
+
 /// What the marks in brackets ask for: anonymous, confidential.
 pub fn wishes(message: &Message) -> (bool, bool) {
     let subject = message.subject.as_deref().unwrap_or_default().to_lowercase();

@@ -59,7 +59,9 @@ impl Citizen {
 
     fn origin(&mut self, second: i64) -> Arc<Origin> {
         self.number += 1;
-        let check = |method: &str| Check { method: method.to_owned(), result: CheckResult::Pass, detail: None };
+        let domain = (self.channel.medium == Medium::Email).then(|| "d=example.org".to_owned());
+        let check =
+            |method: &str| Check { method: method.to_owned(), result: CheckResult::Pass, detail: domain.clone() };
         Arc::new(Origin {
             id: ReceiptId(crate::complaint::derived_uuid7(1_795_493_648_990, &[self.number; 16], "raw")),
             channel: self.channel.id.clone(),

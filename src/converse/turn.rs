@@ -42,6 +42,12 @@ impl Turn<'_> {
         let text = self.text();
         let command =
             if obeys(self.material.channel.medium) { command::read(&text) } else { command::Reading::Content };
+        let command = match command {
+            command::Reading::Command(word, _) if self.is_content_of_a_letter(&word) || self.is_forged() => {
+                command::Reading::Content
+            }
+            command => command,
+        };
         let language = self.language(match &command {
             command::Reading::Command(_, language) => *language,
             _ => None,
@@ -70,6 +76,20 @@ impl Turn<'_> {
             (command::Reading::Mistyped(id), None) => self.hear(text, Hint::Mistyped(id), &language),
             (command::Reading::Content, None) => self.hear_letter(text, &language),
         }
+    }
+
+    /// A letter may say in its subject or its files what it is about, and have one word besides: only an answer to us, or
+    /// a letter of nothing else, is a command without a number. `Selesai` in answer to a question is the answer.
+    fn is_content_of_a_letter(&self, command: &Command) -> bool {
+        if self.material.channel.medium != Medium::Email || command.names().is_some() {
+            return false;
+        }
+        let message = &self.material.assembled.message.message;
+        if mail_thread::complaint(message, self.material.gateway).is_some() || mail_thread::is_answer(message) {
+            return matches!(command, Command::Move | Command::New);
+        }
+        let says_more = |matter: String| command::read(&matter) == command::Reading::Content;
+        self.material.carries_more() || mail_thread::matter(message).is_some_and(says_more)
     }
 
     /// A report on letters of ours that did not arrive.
@@ -147,8 +167,16 @@ impl Turn<'_> {
 
     /// Whoever is named in a forged letter must not get an answer to it (backscatter).
     fn may_be_forged(&self) -> bool {
-        let dmarc = self.material.assembled.message.message.auth.as_ref().map_or("", |auth| auth.dmarc.as_str());
-        dmarc == "fail" || (self.material.channel.answers_aligned_only && dmarc != "pass")
+        self.dmarc() == "fail" || (self.material.channel.answers_aligned_only && self.dmarc() != "pass")
+    }
+
+    fn dmarc(&self) -> &str {
+        self.material.assembled.message.message.auth.as_ref().map_or("", |auth| auth.dmarc.as_str())
+    }
+
+    /// The domain of the sender says that the letter is not the sender's: nothing of the sender's is changed by it.
+    fn is_forged(&self) -> bool {
+        self.material.channel.medium == Medium::Email && self.dmarc() == "fail"
     }
 
     /// The complaint of the signed thread that the letter stands in. The sender's own memory knows most of it.
@@ -169,7 +197,7 @@ impl Turn<'_> {
 
     /// A report with this number, if it is this sender's.
     fn own(&self, id: &TrackingId) -> Option<Target> {
-        if self.material.is_nobody() {
+        if self.material.is_nobody() || self.is_forged() {
             return None;
         }
         let known = self.known.filter(|known| {

@@ -12,7 +12,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::provider::Provider;
+use super::{mailbox, provider::Provider};
 use crate::server::App;
 
 const PAGE: &str = include_str!("page.html");
@@ -45,11 +45,18 @@ pub fn router(provider: Arc<Provider>, app: Arc<App>) -> Router {
 async fn phone(State(world): State<World>, Form(typed): Form<Typed>) -> Response {
     let is_number =
         typed.phone.len() <= 20 && typed.phone.chars().all(|letter| letter.is_ascii_digit() || letter == '+');
+    let is_address = typed.phone.len() <= 200 && typed.phone.contains('@');
     let text: String = typed.text.chars().take(LONGEST).collect();
-    if !is_number || text.trim().is_empty() {
-        return (StatusCode::BAD_REQUEST, "write a number and a text").into_response();
+    if !(is_number || is_address) || text.trim().is_empty() {
+        return (StatusCode::BAD_REQUEST, "write a number or a mail address, and a text").into_response();
     }
-    match world.provider.deliver(&typed.phone, &text).await {
+    let sent = if is_address {
+        let subject: String = text.lines().next().unwrap_or_default().chars().take(60).collect();
+        mailbox::write(&world.provider, &typed.phone, &subject, &text).await
+    } else {
+        world.provider.deliver(&typed.phone, &text).await.map(|status| status.to_string())
+    };
+    match sent {
         Ok(_) => Redirect::to("/").into_response(),
         Err(error) => (StatusCode::BAD_GATEWAY, error.to_string()).into_response(),
     }

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    net::SocketAddr,
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -19,10 +20,10 @@ use crate::{adapter::webhook::send::Outgoing, clock, complaint::hex, http::Http,
 /// Most messages that are remembered for the page.
 const MOST_MESSAGES: usize = 1000;
 
-/// A message on a phone.
+/// A message on a phone or in a mailbox.
 #[derive(Clone, Debug, serde::Serialize)]
 pub struct Bubble {
-    /// The citizen's number.
+    /// The citizen's number or mail address.
     pub phone: String,
     pub text: String,
     /// From the citizen to us, or the other way.
@@ -33,15 +34,17 @@ pub struct Bubble {
 #[derive(Debug)]
 pub struct Provider {
     gateway: String,
+    /// Where the gateway takes mail.
+    pub mail: SocketAddr,
     client: Http,
     bubbles: Mutex<Vec<Bubble>>,
     answered: Notify,
 }
 
 impl Provider {
-    pub fn new(gateway: String) -> anyhow::Result<Self> {
+    pub fn new(gateway: String, mail: SocketAddr) -> anyhow::Result<Self> {
         let client = Http::local()?;
-        Ok(Self { gateway, client, bubbles: Mutex::new(Vec::new()), answered: Notify::new() })
+        Ok(Self { gateway, mail, client, bubbles: Mutex::new(Vec::new()), answered: Notify::new() })
     }
 
     fn bubbles_now(&self) -> MutexGuard<'_, Vec<Bubble>> {
@@ -76,6 +79,17 @@ impl Provider {
             ("NumSegments", "1"),
         ];
         self.call(&format!("/in/{CHANNEL}"), &BTreeMap::from(fields)).await
+    }
+
+    /// A citizen has written a letter.
+    pub fn wrote(&self, from: &str, text: &str) {
+        self.remember(Bubble { phone: from.to_owned(), text: text.to_owned(), is_from_citizen: true });
+    }
+
+    /// A letter lies in a citizen's mailbox.
+    pub fn received(&self, to: &str, text: &str) {
+        self.remember(Bubble { phone: to.to_owned(), text: text.to_owned(), is_from_citizen: false });
+        self.answered.notify_waiters();
     }
 
     /// Takes an answer, and reports it delivered. The text of the API's document.

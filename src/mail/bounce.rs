@@ -138,12 +138,13 @@ fn code(text: &str) -> Option<String> {
     words.map(|word| word.trim_matches('.')).find(is_code).map(str::to_owned)
 }
 
-/// The code with a few words of the server, without addresses.
+/// The code with a few words of the server, without addresses and without the domain of one.
 fn error(code: Option<&str>, diagnostic: Option<&str>, recipient: Option<&str>) -> Option<String> {
-    let local = recipient.and_then(|recipient| recipient.rsplit(';').next()?.trim().split('@').next());
-    let local = local.map(str::to_lowercase).filter(|local| local.len() > 2);
+    let recipient = recipient.and_then(|recipient| recipient.rsplit(';').next()).unwrap_or_default().to_lowercase();
+    let parts: Vec<&str> = recipient.trim().trim_matches(['<', '>']).split('@').filter(|part| part.len() > 2).collect();
     let says_who = |word: &str| {
-        word.contains('@') || local.as_ref().is_some_and(|local| word.to_lowercase().contains(local.as_str()))
+        let word = word.to_lowercase();
+        word.contains('@') || parts.iter().any(|part| word.contains(part))
     };
     let diagnostic = diagnostic.unwrap_or_default();
     let diagnostic = diagnostic.split_once(';').map_or(diagnostic, |(_, text)| text);
@@ -181,7 +182,7 @@ mod tests {
     #[test]
     fn a_failure_is_tied_to_the_letter_that_came_back() {
         let status = "Final-Recipient: rfc822; budi@example.org\nAction: failed\nStatus: 5.1.1\n\
-            Diagnostic-Code: smtp; 550 5.1.1 <budi@example.org>: Recipient budi rejected: User\n unknown\n\n\
+            Diagnostic-Code: smtp; 550 5.1.1 <budi@example.org>: Recipient budi rejected by mx.example.org: User\n unknown\n\n\
             Final-Recipient: rfc822; ani@example.org\nAction: delayed\nStatus: 4.4.1\n\n\
             Final-Recipient: rfc822; eko@example.org\nAction: delivered\nStatus: 2.0.0";
         for returned in [
@@ -189,7 +190,7 @@ mod tests {
             "Content-Type: text/rfc822-headers\n\nSubject: x\nMessage-Id:\n <asli@kota.example>\n",
         ] {
             let found = reports(&report(status, returned), None);
-            let error = Some("5.1.1 550 Recipient rejected: User unknown".to_owned());
+            let error = Some("5.1.1 550 Recipient rejected by User unknown".to_owned());
             let delivered =
                 DeliveryReport { id: "<asli@kota.example>".to_owned(), status: DeliveryStatus::Delivered, error: None };
             assert_eq!(found, [failed("<asli@kota.example>".to_owned(), error), delivered]);

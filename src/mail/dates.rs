@@ -5,23 +5,24 @@ use mail_parser::DateTime;
 
 use super::{charset::Loss, headers::Headers, words};
 
-/// A date is believed that lies so long before the letter came …
+/// A date is believed that lies so long before the first server had the letter …
 const BEFORE: SignedDuration = SignedDuration::from_hours(30 * 24);
 /// … or so long after: clocks of phones stand wrong.
 const AFTER: SignedDuration = SignedDuration::from_hours(24);
+/// 1995: nobody wrote such letters before. Programs that know no time write 1970 or 1980.
+const FIRST: i64 = 788_918_400;
 /// Hops that are looked at.
 const HOPS: usize = 100;
 
-/// `Date` if it is sane, else the oldest sane date of a hop, else none.
+/// `Date` if it is sane, else the oldest sane date of a hop, else none. A letter may have lain in a mailbox for years before
+/// it is read here: what its own servers wrote counts for more than the day that it came.
 pub(super) fn sent_at(headers: &Headers<'_>, received_at: Timestamp, loss: &mut Loss) -> Option<Timestamp> {
-    let sane = |date: &Timestamp| {
-        let age = received_at.duration_since(*date);
-        age <= BEFORE && age >= -AFTER
-    };
-    let own = headers.first("date").and_then(|field| read(field, loss)).filter(sane);
-    let hops =
-        || headers.all("received").take(HOPS).filter_map(|field| hop(field, &mut Loss::default())).filter(sane).min();
-    own.or_else(hops)
+    let possible = |date: &Timestamp| date.as_second() >= FIRST && received_at.duration_since(*date) >= -AFTER;
+    let hops = headers.all("received").take(HOPS).filter_map(|field| hop(field, &mut Loss::default()));
+    let first_hop = hops.filter(possible).min();
+    let fits = |date: &Timestamp| first_hop.is_none_or(|hop| (-AFTER..=BEFORE).contains(&hop.duration_since(*date)));
+    let own = headers.first("date").and_then(|field| read(field, loss));
+    own.filter(possible).filter(fits).or(first_hop)
 }
 
 /// The date of a hop stands behind the last semicolon (RFC 5321, section 4.4).

@@ -165,6 +165,10 @@ mod tests {
             ("<pre>a\n  b</pre>", "a\n  b"),
             ("1 < 2 &amp; 3 &lt; 4 &eacute;&nbsp;<x y='>'>z", "1 < 2 & 3 < 4 é z"),
             ("<p>satu<p>dua<p>tiga", "satu\n\ndua\n\ntiga"),
+            (
+                "<div>Yth.</div><blockquote style=\"margin: 0 0 0 40px; border: none; padding: 0px;\"><div>satu</div><div>dua</div></blockquote>",
+                "Yth.\nsatu\ndua",
+            ),
             ("a<hr>b", "a\n________________________________\nb"),
             ("<h1>Judul</h1>isi", "Judul\n\nisi"),
             ("a<!-- tak ditutup", "a"),

@@ -48,7 +48,10 @@ impl People {
         let found: Vec<Recipient> = recipients.iter().filter_map(|address| ours.find(address)).collect();
         Self {
             reply: reply.filter(differs),
-            to: found.first().map(|found| found.address.clone()).or_else(|| recipients.first().cloned()),
+            to: found.first().map(|found| found.address.clone()).or_else(|| {
+                // Of a blind copy the other recipients are the writer's friends, or the writer.
+                recipients.first().filter(|_| ours.is_empty()).cloned()
+            }),
             detail: found.into_iter().find_map(|found| found.detail),
             is_ours: from.as_ref().is_some_and(|from| ours.find(&from.address).is_some()) || loops(headers, ours),
             from,
@@ -208,6 +211,10 @@ mod tests {
         assert_eq!(letter.reply.as_deref(), Some("b@example.org"));
         assert_eq!((letter.to.as_deref(), letter.detail.as_deref()), (Some("lapor@kota.example"), Some("tok")));
         assert!(!letter.is_ours);
+
+        let blind = Circumstances { envelope: &Envelope::default(), ours: &ours, trusted_servers: &[], received_at };
+        let head = b"From: a@example.org\nTo: a@example.org\n";
+        assert_eq!(People::of(&Headers::of(head), &blind, &mut Loss::default()).to, None, "who got a blind copy");
 
         let nobody = people("From: Budi\nReply-To: lapor@kota.example\nX-Loop: lapor@kota.example");
         let from = nobody.from.expect("the return path");

@@ -155,6 +155,10 @@ impl Survey {
     fn label(&self, lines: &Lines<'_>) -> Vec<(Kind, Range<usize>)> {
         let end = match &self.rest {
             Some(Rest::Forwarded(start)) => *start,
+            // Without `>` nobody can tell the answers from what they answer.
+            Some(Rest::Quoted(header)) if closing::announces_answers_below(lines, header.start) => {
+                return vec![(Kind::New, 0..lines.len())];
+            }
             Some(Rest::Quoted(header)) => header.start,
             None => lines.len(),
         };

@@ -48,7 +48,7 @@ impl Reading<'_> {
         let people = People::of(&self.headers, self.circumstances, &mut self.loss);
         let subject = self.headers.text("subject", &mut self.loss);
         let full = if content.text.trim().is_empty() { listed.text.unwrap_or_default() } else { content.text };
-        let (text, text_full) = parted(&full, subject.as_deref());
+        let (text, text_full) = parted(&full, subject.as_deref(), self.answers_another(subject.as_deref()));
         let auto = self.machine(&people, subject.as_deref(), text.as_deref().unwrap_or_default());
         let bounce = auto.as_ref().filter(|auto| auto.bounce).map(|_| full.as_str());
         let reports = bounce::read(self.tree, &self.headers, bounce);
@@ -86,6 +86,12 @@ impl Reading<'_> {
         results::read(&self.headers, self.circumstances.trusted_servers, domain)
     }
 
+    /// Only an answer to a letter can quote one that it does not name.
+    fn answers_another(&self, subject: Option<&str>) -> bool {
+        let refers = |name: &str| !identifiers::of(&self.headers, name).is_empty();
+        subject.is_some_and(|subject| subject.contains(':')) || refers("in-reply-to") || refers("references")
+    }
+
     /// Signs that no person wrote the letter.
     fn machine(&self, people: &People, subject: Option<&str>, text: &str) -> Option<Automatic> {
         let mut loss = Loss::default();
@@ -119,7 +125,7 @@ impl Reading<'_> {
 }
 
 /// The new words, and everything where that is more. What was forwarded is new: the citizen complains about it.
-fn parted(full: &str, subject: Option<&str>) -> (Option<String>, Option<String>) {
+fn parted(full: &str, subject: Option<&str>, answers_another: bool) -> (Option<String>, Option<String>) {
     let full = full.trim();
     if full.is_empty() {
         return (None, None);
@@ -127,7 +133,13 @@ fn parted(full: &str, subject: Option<&str>) -> (Option<String>, Option<String>)
     if subject.is_some_and(quote::is_forwarded) {
         return (Some(full.to_owned()), None);
     }
-    let new = quote::split(full).new_text(full);
+    let split = quote::split(full);
+    let has = |wanted: quote::Kind| split.parts.iter().any(|(kind, _)| *kind == wanted);
+    if !answers_another && has(quote::Kind::Quote) && !has(quote::Kind::ReplyHeader) {
+        // The marks are those of a list.
+        return (Some(full.to_owned()), None);
+    }
+    let new = split.new_text(full);
     let is_more = new != full;
     (Some(new), is_more.then(|| full.to_owned()))
 }

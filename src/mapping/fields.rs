@@ -187,7 +187,7 @@ fn bounded(items: &[Val]) -> Result<&[Val], String> {
 }
 
 /// A member of an object; null when there is none, or no object.
-fn member<'v>(value: &'v Val, name: &'static str) -> &'v Val {
+pub(super) fn member<'v>(value: &'v Val, name: &'static str) -> &'v Val {
     match value {
         Val::Obj(map) => map.get(&Val::utf8_str(name)).unwrap_or(&Val::Null),
         _ => &Val::Null,

@@ -19,6 +19,7 @@ use crate::{
 };
 
 mod compiler;
+mod letter;
 
 use compiler::Compiler;
 
@@ -59,6 +60,8 @@ struct Fields {
     location: Option<Filter>,
     attachments: Option<Filter>,
     unsupported: Option<Filter>,
+    mime: Option<Filter>,
+    auth: Option<Filter>,
     group: Option<(Filter, Span, Span)>,
     concat: Option<Concat>,
 }
@@ -167,23 +170,38 @@ impl Run<'_> {
 
     fn messages(&mut self, fields: &Fields) -> Result<(), MappingFault> {
         for (place, item) in self.each(&fields.each, "message.each")?.iter().enumerate() {
-            match self.message(fields, item) {
-                Ok(Some(message)) => self.mapped.messages.push((place, message)),
-                Ok(None) => self.mapped.ignored += 1,
-                Err(reason) => self.mapped.faults.push(MappingFault { item: Some(place), reason }),
+            if let Err(reason) = self.item(fields, place, item) {
+                self.mapped.faults.push(MappingFault { item: Some(place), reason });
             }
         }
         Ok(())
     }
 
-    /// None: `when` leaves the item out.
-    fn message(&mut self, fields: &Fields, item: &Val) -> Result<Option<Message>, String> {
+    /// A letter, a message, or nothing.
+    fn item(&mut self, fields: &Fields, place: usize, item: &Val) -> Result<(), String> {
         if let Some(when) = &fields.when {
             let answer = self.first(when, item).map_err(|reason| format!("message.when: {reason}"))?;
             if !fields::is_true(answer.as_ref()) {
-                return Ok(None);
+                self.mapped.ignored += 1;
+                return Ok(());
             }
         }
+        if let Some(mime) = &fields.mime {
+            let letter = self.first(mime, item).map_err(|reason| format!("message.mime: {reason}"))?;
+            if let Some(letter) = letter.filter(|letter| fields::is_true(Some(letter))) {
+                return self.letter(fields, place, item, &letter);
+            }
+        }
+        let mut message = self.message(fields, item)?;
+        if let Some((auth, checks)) = self.auth(fields, item)? {
+            message.auth = Some(auth);
+            self.mapped.checks.extend(checks);
+        }
+        self.mapped.messages.push((place, message));
+        Ok(())
+    }
+
+    fn message(&mut self, fields: &Fields, item: &Val) -> Result<Message, String> {
         self.room.lossy = false;
         let mut message = Message {
             id: self.text(fields.id.as_ref(), "id", item)?,
@@ -210,7 +228,7 @@ impl Run<'_> {
             self.field(fields.sent_at.as_ref(), "sent_at", item, |_, value| fields::moment_of(value, zone))?;
         message.group = self.group(fields, item)?;
         message.lossy = self.root.is_lossy() || self.room.lossy;
-        Ok(Some(message))
+        Ok(message)
     }
 
     fn text(&mut self, filter: Option<&Filter>, key: &str, item: &Val) -> Result<Option<String>, String> {

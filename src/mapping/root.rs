@@ -35,6 +35,12 @@ pub struct Root {
     value: Val,
     endpoint: String,
     lossy: bool,
+    received_at: Timestamp,
+    /// The body after `[receive] decode`.
+    whole: Bytes,
+    /// Fields of a form, and files of a multipart body, untouched.
+    fields: form::Pairs,
+    files: Vec<(String, Bytes)>,
 }
 
 /// Prints no content: it holds a citizen's words.
@@ -57,7 +63,8 @@ impl Root {
         let whole = |reason| MappingFault { item: None, reason };
         let query = form::split(request.query().as_bytes())
             .ok_or_else(|| whole("the query has more than 1000 fields".to_owned()))?;
-        let content = Content::read(request, rules, &query).map_err(whole)?;
+        let mut content = Content::read(request, rules, &query).map_err(whole)?;
+        let (body, fields, files) = std::mem::take(&mut content.bytes);
         let configured = configured(rules, &query, &content.pairs).unwrap_or(Charset::UTF_8);
         let query = Fields::of(query, configured);
         let form = Fields::of(content.pairs, content.charset.unwrap_or(configured));
@@ -81,13 +88,29 @@ impl Root {
         put("remote", remote.map_or(Val::Null, |address| Val::utf8_str(address.to_string())));
         put("received_at", Val::Num(Num::from_integral(received_at.as_second())));
         put("settings", plain_settings(settings));
-        Ok(Self { value: Val::obj(root), endpoint: endpoint.to_owned(), lossy })
+        let (value, endpoint) = (Val::obj(root), endpoint.to_owned());
+        Ok(Self { value, endpoint, lossy, received_at, whole: body, fields, files })
     }
 
     /// For templates and handshakes.
     pub fn to_json(&self) -> Json {
         // A root that is too large for an answer leaves an empty one: whatever asks for a part of it finds nothing.
         value::json::to_json(&self.value).unwrap_or_else(|| Json::Object(serde_json::Map::new()))
+    }
+
+    /// Bytes of the request as they came: `body`, the `ref` of a file, or `form:NAME`.
+    pub(super) fn bytes(&self, name: &str) -> Option<&Bytes> {
+        if name == "body" {
+            return Some(&self.whole);
+        }
+        match name.strip_prefix("form:") {
+            Some(field) => self.fields.iter().find(|(name, _)| name == field.as_bytes()).map(|(_, value)| value),
+            None => self.files.iter().find(|(reference, _)| reference == name).map(|(_, bytes)| bytes),
+        }
+    }
+
+    pub(super) fn received_at(&self) -> Timestamp {
+        self.received_at
     }
 
     pub(super) fn value(&self) -> &Val {
@@ -114,6 +137,8 @@ struct Content {
     /// Of the form, ahead of the manifest's.
     charset: Option<Charset>,
     lossy: bool,
+    /// Body, fields and files as they came.
+    bytes: (Bytes, form::Pairs, Vec<(String, Bytes)>),
 }
 
 impl Content {
@@ -123,6 +148,7 @@ impl Content {
         let decoded = body::decoded(request.body.clone(), rules)?;
         let declared = if decoded.is_utf8 { Some(Charset::UTF_8) } else { declared };
         let bytes = decoded.bytes;
+        let whole = bytes.clone();
         let mut content = match body::kind(rules, &media_type, bytes.is_empty()) {
             BodyKind::Json => Self::json(bytes, rules)?,
             BodyKind::Xml => Self::xml(bytes, declared, rules)?,
@@ -137,6 +163,7 @@ impl Content {
             BodyKind::None => Self::default(),
         };
         content.lossy |= decoded.lossy;
+        content.bytes.0 = whole;
         Ok(content)
     }
 
@@ -156,14 +183,17 @@ impl Content {
 
     fn form(bytes: Bytes, declared: Option<Charset>) -> Result<Self, String> {
         let pairs = form::split(&bytes).ok_or_else(|| "the form has more than 1000 fields".to_owned())?;
-        Ok(Self { pairs, text: Some(text::utf8(bytes).0), charset: declared, ..Self::default() })
+        let kept = (Bytes::new(), pairs.clone(), Vec::new());
+        Ok(Self { pairs, text: Some(text::utf8(bytes).0), charset: declared, bytes: kept, ..Self::default() })
     }
 
     fn multipart(header: &str, bytes: Bytes, charset: Charset) -> Result<Self, String> {
         let parts = multipart::parse(header, bytes, charset)
             .map_err(|problem| format!("the multipart body is not read: {problem}"))?;
         let charset = Some(Charset::UTF_8);
-        Ok(Self { pairs: parts.fields, files: parts.files, charset, lossy: parts.lossy, ..Self::default() })
+        let kept = (Bytes::new(), parts.raw_fields, parts.raw_files);
+        let (pairs, files) = (parts.fields, parts.files);
+        Ok(Self { pairs, files, charset, lossy: parts.lossy, bytes: kept, ..Self::default() })
     }
 
     fn text(bytes: Bytes, charset: Option<Charset>) -> Self {

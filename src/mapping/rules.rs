@@ -111,6 +111,9 @@ pub struct MessageRules {
     /// A whole RFC 5322 letter: the mail parser takes over.
     #[serde(default)]
     pub mime: Option<String>,
+    /// What the provider says of a letter's sender: `{spf, dkim, dmarc}` in the words of RFC 8601.
+    #[serde(default)]
+    pub auth: Option<String>,
     #[serde(default)]
     pub group: Option<GroupRules>,
     #[serde(default)]

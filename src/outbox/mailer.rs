@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const WHOLE: Duration = Duration::from_secs(40);
 /// Connections of one channel.
 const CONNECTIONS: u32 = 4;
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
@@ -107,8 +107,8 @@ impl Mailer {
         };
         let same = |pool: &&Pool| {
             std::ptr::eq(pool.post.as_ptr(), Arc::as_ptr(post))
-                && pool.token.as_ref().map(|token| token.expose_secret())
-                    == token.as_ref().map(|token| token.expose_secret())
+                && pool.token.as_ref().map(SecretString::expose_secret)
+                    == token.as_ref().map(SecretString::expose_secret)
         };
         if let Some(pool) = self.pools().get(channel).filter(same) {
             return Ok(pool.transport.clone());

@@ -33,6 +33,8 @@ use crate::{
 
 /// Processor time for all filters of one receipt (`channel-manifest.md` §4).
 const DEADLINE: Duration = Duration::from_millis(50);
+/// For a letter, which may have 32 MiB (`threats.md` M1).
+const DEADLINE_OF_LETTERS: Duration = Duration::from_secs(2);
 /// Wall time after which a thread is left behind whatever it did.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Threads left behind at once before the channels that caused it have to wait.
@@ -79,12 +81,21 @@ struct Work(Mutex<Desk>);
 #[derive(Debug)]
 struct Desk {
     waiting: Waiting,
-    current: Option<(Ticket, ChannelId)>,
+    current: Option<Current>,
     is_abandoned: bool,
     /// It was left behind with a receipt in hand, and counts as such until it ends.
     is_counted: bool,
     /// Of the kernel.
     thread: Option<u32>,
+}
+
+/// The receipt in hand.
+#[derive(Clone, Debug)]
+struct Current {
+    ticket: Ticket,
+    channel: ChannelId,
+    /// Processor time that it may take.
+    allowed: Duration,
 }
 
 /// What the watcher sees next.
@@ -184,7 +195,7 @@ impl Reader {
                     expected -= 1;
                     continue;
                 }
-                Seen::Overrun => "the manifest's filters ran over 50 ms",
+                Seen::Overrun => "reading it took longer than it may: 50 ms of filters, or 2 s of a letter",
                 Seen::Died => "reading it failed inside the gateway; please report this",
             };
             let (left, given_up) = work.abandon(&self.left_behind);
@@ -226,13 +237,13 @@ async fn watched(results: &mut mpsc::UnboundedReceiver<Read>, work: &Work) -> Se
         }
         let (thread, current) = {
             let desk = work.desk();
-            (desk.thread, desk.current.as_ref().map(|(ticket, _)| *ticket))
+            (desk.thread, desk.current.as_ref().map(|current| (current.ticket, current.allowed)))
         };
         // A thread that has not begun waits for a place in the pool, not in a filter.
-        let (Some(used), Some(current)) = (thread.and_then(processor_time), current) else { continue };
+        let (Some(used), Some((current, allowed))) = (thread.and_then(processor_time), current) else { continue };
         match watched {
             Some((ticket, before)) if ticket == current => {
-                if used.saturating_sub(before) >= DEADLINE {
+                if used.saturating_sub(before) >= allowed {
                     return Seen::Overrun;
                 }
             }
@@ -264,7 +275,7 @@ impl Work {
             desk.is_counted = true;
             left_behind.fetch_add(1, Ordering::Relaxed);
         }
-        (std::mem::take(&mut desk.waiting), current)
+        (std::mem::take(&mut desk.waiting), current.map(|current| (current.ticket, current.channel)))
     }
 
     fn run(&self, results: &mpsc::UnboundedSender<Read>, left_behind: &AtomicUsize) {
@@ -286,7 +297,8 @@ impl Work {
     fn begin(&self) -> Option<(Journalled, Arc<Channel>)> {
         let mut desk = self.desk();
         let next = desk.waiting.pop_front().filter(|_| !desk.is_abandoned)?;
-        desk.current = Some((next.0.ticket(), next.0.receipt().channel.clone()));
+        let allowed = if next.1.reads_letters() { DEADLINE_OF_LETTERS } else { DEADLINE };
+        desk.current = Some(Current { ticket: next.0.ticket(), channel: next.0.receipt().channel.clone(), allowed });
         Some(next)
     }
 }

@@ -18,12 +18,13 @@ use http_body_util::BodyExt as _;
 
 use super::{App, Peer};
 use crate::{
-    adapter::webhook::Answer,
+    adapter::webhook::{Answer, send::Outgoing},
     channel::{Channel, Slot},
     clock,
     config::{ReplyAfter, remote_address},
+    http::Http,
     journal::Durable,
-    receipt::{Receipt, ReceiptId, Request, VerdictResult},
+    receipt::{ChannelId, Receipt, ReceiptId, Request, VerdictResult},
     signature::Refused,
     telemetry::Outcome,
 };
@@ -88,7 +89,10 @@ async fn take(app: &Arc<App>, channel: &Arc<Channel>, endpoint: &str, http: Http
     let request =
         Request { method: parts.method.as_str().to_owned(), target, headers: raw_headers(&parts.headers), body };
     let now = clock::now();
-    if let Some(response) = handshake(channel, endpoint, &request, remote, now)? {
+    if let Some((response, fetch)) = handshake(channel, endpoint, &request, remote, now)? {
+        if let Some(url) = fetch {
+            tokio::spawn(confirm(app.http.clone(), channel.id().clone(), url));
+        }
         return Ok(response);
     }
     let id = ReceiptId(clock::uuid7(now));
@@ -145,7 +149,20 @@ fn refusal(channel: &Channel, error: &Refused) -> Response {
     }
 }
 
-/// The answer of a handshake, if the request is one; nothing is journalled.
+/// Asks for a URL that a verified handshake named, so that the provider begins to send. It comes again when it is not.
+async fn confirm(http: Http, channel: ChannelId, url: String) {
+    let shown = url.split('?').next().unwrap_or_default().to_owned();
+    let outgoing = Outgoing { method: "GET".to_owned(), url, shown, headers: Vec::new(), body: Vec::new() };
+    match http.send(outgoing).await {
+        Ok(response) if response.status < 300 => tracing::info!(channel.id = %channel, "a subscription is confirmed"),
+        Ok(response) => {
+            tracing::error!(channel.id = %channel, status = response.status, "a subscription is not confirmed");
+        }
+        Err(error) => tracing::error!(channel.id = %channel, %error, "a subscription is not confirmed"),
+    }
+}
+
+/// The answer of a handshake, if the request is one, and what is to be asked for then; nothing is journalled.
 #[expect(clippy::result_large_err, reason = "the error is the answer to the provider, and is returned at once")]
 fn handshake(
     channel: &Channel,
@@ -153,14 +170,14 @@ fn handshake(
     request: &Request,
     remote: Option<IpAddr>,
     now: jiff::Timestamp,
-) -> Result<Option<Response>, Response> {
+) -> Result<Option<(Response, Option<String>)>, Response> {
     let Some(handshake) = channel.engine.handshake(endpoint, request, now, &channel.surroundings()) else {
         return Ok(None);
     };
     if handshake.signed && channel.verifier.check(request, remote, now).result == VerdictResult::Fail {
         return Err(refused());
     }
-    Ok(Some(respond(handshake.answer)))
+    Ok(Some((respond(handshake.answer), handshake.fetch)))
 }
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {

@@ -257,6 +257,17 @@ fn hmac_keys(secrets: &[Secret], algorithms: &[Algorithm]) -> Vec<hmac::Key> {
 }
 
 impl Armed {
+    /// With a key pair of the harness where the request would name a certificate.
+    pub(super) fn with_sample_certificate(self) -> Self {
+        let keys = match self.keys {
+            Keys::Certificate => {
+                KeyPair::generate(super::der::Algorithm::Rsa).map_or(Keys::Certificate, Keys::Generated)
+            }
+            keys => keys,
+        };
+        Self { keys, ..self }
+    }
+
     /// The same block with keys that nobody holds: every request that needed the real ones must be refused.
     pub(super) fn with_foreign_keys(&self) -> Self {
         let generated = |algorithm: Option<super::der::Algorithm>| {

@@ -34,7 +34,7 @@ pub(super) fn fetched(ring: &KeyRing, url: &str) -> Result<Arc<[PublicKey]>, Fai
 }
 
 /// Only https, a host of the list, no user, no port.
-pub(super) fn is_allowed(url: &str, hosts: &[String]) -> bool {
+pub fn is_allowed(url: &str, hosts: &[String]) -> bool {
     let Some(rest) = url.strip_prefix("https://") else { return false };
     let Some((host, path)) = rest.split_once('/') else { return false };
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>#@".contains(&byte));

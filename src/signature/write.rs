@@ -56,6 +56,14 @@ impl Place {
         let value = self.find(evidence).ok()??;
         match self {
             Self::Header(name) => request.headers.push((name.clone(), value.into_owned())),
+            Self::Form(name) | Self::Param(name) if multer_boundary(request).is_some() => {
+                let boundary = multer_boundary(request)?;
+                let end = format!("--{boundary}--").into_bytes();
+                let at = request.body.windows(end.len()).rposition(|bytes| bytes == end)?;
+                let head = format!("--{boundary}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n");
+                let part = [head.as_bytes(), &value, b"\r\n"].concat();
+                request.body = [&request.body[..at], &part, &request.body[at..]].concat().into();
+            }
             Self::Query(name) | Self::Form(name) | Self::Param(name) => {
                 let pair = format!("{}={}", encode(name.as_bytes()), encode(&value));
                 match self.side(request) {
@@ -108,6 +116,11 @@ impl Place {
         request.body = Bytes::from(edited(&request.body, name, value));
         Ok(())
     }
+}
+
+/// Of a multipart body.
+fn multer_boundary(request: &Request) -> Option<String> {
+    multer::parse_boundary(request.header("content-type")?).ok()
 }
 
 fn text(bytes: &[u8]) -> String {

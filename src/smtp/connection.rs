@@ -30,7 +30,7 @@ const PIECE: usize = 16 << 10;
 const SLOWEST_BYTES_PER_SECOND: usize = 512;
 const GRACE: Duration = Duration::from_secs(20);
 /// A session ends after this, whatever it does.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Duration = Duration::from_hours(1);
 /// More than so many times the limit of a letter is not even read to its end.
 const PATIENCE_FOR_TOO_LARGE: usize = 4;
 
@@ -63,6 +63,8 @@ enum End {
     Closed,
     /// It says nothing any more, or too slowly.
     Silent,
+    /// It sends a letter without end.
+    TooLarge,
     /// The gateway stops.
     Stopping,
 }
@@ -93,11 +95,19 @@ pub async fn serve(desk: Desk, dialect: Dialect, stream: TcpStream, peer: IpAddr
     let words: &[u8] = match ended {
         Ok(()) | Err(End::Closed) => b"",
         Err(End::Silent) => b"421 4.4.2 too slow\r\n",
+        Err(End::TooLarge) => b"552 5.3.4 the letter is far too large\r\n",
         Err(End::Stopping) => b"421 4.3.2 the gateway stops, try again\r\n",
     };
     let _ = timeout(Duration::from_secs(2), async {
         let _ = connection.wire.write_all(words).await;
         let _ = connection.wire.shutdown().await;
+        // A socket with bytes unread takes its last words back when it is closed.
+        let mut rest = [0; 4096];
+        for _ in 0..if words.is_empty() { 0 } else { 64 } {
+            if !matches!(connection.wire.read(&mut rest).await, Ok(1..)) {
+                break;
+            }
+        }
     })
     .await;
 }
@@ -307,8 +317,11 @@ impl Coming {
         self.came += bytes.len();
         let took = self.begun.elapsed();
         let is_slow = took > GRACE && self.came < SLOWEST_BYTES_PER_SECOND * took.as_secs() as usize;
-        if is_slow || self.came > self.limits.letter.saturating_mul(PATIENCE_FOR_TOO_LARGE) {
+        if is_slow {
             return Err(End::Silent);
+        }
+        if self.came > self.limits.letter.saturating_mul(PATIENCE_FOR_TOO_LARGE) {
+            return Err(End::TooLarge);
         }
         if self.came > self.limits.letter && self.failed.is_none() {
             self.failed = Some(format!("552 5.3.4 a letter has at most {} bytes here", self.limits.letter));

@@ -63,16 +63,17 @@ fn channels(recipients: &[Recipient]) -> Vec<Arc<Channel>> {
 }
 
 fn envelope(delivered: &Delivered, recipients: &[Recipient], channel: &Channel) -> Envelope {
-    let ours = recipients.iter().filter(|recipient| recipient.channel.id() == channel.id());
+    let ours = || recipients.iter().filter(|recipient| recipient.channel.id() == channel.id());
+    let of_recipients = ours().flat_map(|recipient| &recipient.parameters);
     Envelope {
         protocol: Some(match delivered.dialect {
             Dialect::Smtp => Protocol::Smtp,
             Dialect::Lmtp => Protocol::Lmtp,
         }),
         mail_from: Some(delivered.transaction.mail_from.clone()),
-        rcpt_to: ours.map(|recipient| recipient.address.clone()).collect(),
+        rcpt_to: ours().map(|recipient| recipient.address.clone()).collect(),
         helo: delivered.helo.clone(),
-        parameters: delivered.transaction.parameters.clone(),
+        parameters: delivered.transaction.parameters.iter().chain(of_recipients).cloned().collect(),
         tls: delivered.is_encrypted,
         place: None,
     }

@@ -12,7 +12,7 @@ use crate::network::Network;
 
 /// Addresses that are remembered; with more the oldest minute is forgotten.
 const MOST: usize = 10_000;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// The numbers.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +34,7 @@ impl Default for Limits {
             connections: 500,
             connections_of_one: 20,
             letters_a_minute: 120,
-            patience: Duration::from_secs(300),
+            patience: Duration::from_mins(5),
         }
     }
 }
@@ -50,7 +50,9 @@ pub struct Gate {
 
 #[derive(Debug, Default)]
 struct Counts {
-    open: usize,
+    strangers: usize,
+    /// Of relays of our own: no flood of strangers takes their places.
+    relays: usize,
     of_one: HashMap<IpAddr, Count>,
 }
 
@@ -77,7 +79,8 @@ impl Gate {
     pub fn enter(self: &Arc<Self>, peer: IpAddr) -> Option<Pass> {
         let who = (!self.trusted.iter().any(|network| network.contains(peer))).then(|| subscriber(peer));
         let mut counts = self.counts();
-        if counts.open >= self.limits.connections {
+        let open = *counts.places(who);
+        if open >= self.limits.connections {
             return None;
         }
         if let Some(who) = who {
@@ -87,7 +90,7 @@ impl Gate {
             }
             count.open += 1;
         }
-        counts.open += 1;
+        *counts.places(who) += 1;
         Some(Pass { gate: Arc::clone(self), who })
     }
 
@@ -97,6 +100,11 @@ impl Gate {
 }
 
 impl Counts {
+    /// How many places are taken that are for strangers, or for relays of our own (None).
+    fn places(&mut self, who: Option<IpAddr>) -> &mut usize {
+        if who.is_some() { &mut self.strangers } else { &mut self.relays }
+    }
+
     fn of(&mut self, who: IpAddr) -> &mut Count {
         if self.of_one.len() >= MOST {
             self.of_one.retain(|_, count| count.open > 0);
@@ -123,7 +131,8 @@ impl Pass {
 impl Drop for Pass {
     fn drop(&mut self) {
         let mut counts = self.gate.counts();
-        counts.open = counts.open.saturating_sub(1);
+        let places = counts.places(self.who);
+        *places = places.saturating_sub(1);
         if let Some(who) = self.who {
             let count = counts.of(who);
             count.open = count.open.saturating_sub(1);
@@ -158,9 +167,11 @@ mod tests {
         assert!(gate.enter(address("203.0.113.7")).is_none());
         let _other = gate.enter(address("2001:db8::1")).expect("room");
         let _same = gate.enter(address("2001:db8::2")).expect("room for a second of one subscriber");
-        assert!(gate.enter(address("10.0.0.9")).is_none(), "all are taken, for relays of our own too");
+        assert!(gate.enter(address("198.51.100.1")).is_none(), "all are taken");
+        let relays: Vec<_> = (0..5).map(|_| gate.enter(address("10.0.0.9"))).collect();
+        assert_eq!(relays.iter().flatten().count(), 4, "a flood of strangers leaves the places of our relays");
         drop(first);
-        assert!(gate.enter(address("10.0.0.9")).is_some());
+        assert!(gate.enter(address("198.51.100.1")).is_some());
     }
 
     #[test]

@@ -8,8 +8,10 @@ use smtp_proto::{MAIL_BODY_BINARYMIME, MailFrom, RcptTo, Request};
 use super::limits::Limits;
 use crate::channel::Channel;
 
-/// Most recipients of one letter.
+/// Most recipients of one letter, those that are not ours among them.
 const RECIPIENTS: usize = 100;
+/// Digits of a chunk's size: the parser's numbers overflow later, and begin at nought again.
+const DIGITS: usize = 15;
 /// Commands that mean nothing before the session ends.
 const MISTAKES: u32 = 20;
 
@@ -50,6 +52,8 @@ pub enum Found {
 pub struct Recipient {
     pub address: String,
     pub channel: Arc<Channel>,
+    /// Parameters of its `RCPT`, as they came; no other channel sees them.
+    pub parameters: Vec<String>,
 }
 
 /// A letter that is being handed over.
@@ -57,7 +61,9 @@ pub struct Recipient {
 pub struct Transaction {
     pub mail_from: String,
     pub recipients: Vec<Recipient>,
-    /// Parameters of `MAIL` and `RCPT`, as they came.
+    /// Recipients that were asked for, whoever they belong to.
+    asked: usize,
+    /// Parameters of `MAIL`, as they came.
     pub parameters: Vec<String>,
     /// A chunk has come: only more of them may follow (RFC 3030).
     pub is_chunked: bool,
@@ -111,8 +117,18 @@ impl Session {
 
     /// One line, without its end. `find` tells whose address a recipient is.
     pub fn line(&mut self, line: &[u8], find: &dyn Fn(&str) -> Found) -> Step {
-        let whole = [line, b"\r\n"].concat();
-        let request = Request::parse(&mut whole.iter());
+        let mut whole = [line, b"\r\n"].concat();
+        let mut request = Request::parse(&mut whole.iter());
+        if is_chunk(line) && !matches!(request, Ok(Request::Bdat { .. }) if has_short_size(line)) {
+            // How many bytes follow is not known: they must not be read as commands.
+            return Step::End("501 5.5.4 write BDAT size [LAST]\r\n".to_owned());
+        }
+        if let Some(bracketed) =
+            bracketed(line).filter(|_| matches!(request, Err(smtp_proto::Error::SyntaxError { .. })))
+        {
+            whole = bracketed;
+            request = Request::parse(&mut whole.iter());
+        }
         match request {
             Ok(request) => self.request(request, line, find),
             Err(smtp_proto::Error::InvalidSenderAddress) => self.mistake("553 5.1.7 the sender is no address"),
@@ -164,13 +180,12 @@ impl Session {
         }
         let mut words = format!("250-{}\r\n", self.hostname);
         for extension in ["PIPELINING", "8BITMIME", "SMTPUTF8", "CHUNKING", "ENHANCEDSTATUSCODES"] {
-            words.push_str(&format!("250-{extension}\r\n"));
+            words = words + "250-" + extension + "\r\n";
         }
         if self.has_certificate && !self.is_encrypted {
             words.push_str("250-STARTTLS\r\n");
         }
-        words.push_str(&format!("250 SIZE {}\r\n", self.limits.letter));
-        Step::Say(words)
+        Step::Say(format!("{words}250 SIZE {}\r\n", self.limits.letter))
     }
 
     fn mail(&mut self, from: MailFrom<Cow<'_, str>>, line: &[u8]) -> Step {
@@ -196,23 +211,24 @@ impl Session {
         let Some(transaction) = self.transaction.as_mut().filter(|transaction| !transaction.is_chunked) else {
             return self.mistake("503 5.5.1 say MAIL first");
         };
-        if transaction.recipients.len() >= RECIPIENTS {
+        transaction.asked += 1;
+        if transaction.asked > RECIPIENTS {
             return Step::Say(
                 "452 4.5.3 too many recipients at once, send the letter again to the others\r\n".to_owned(),
             );
         }
-        match find(&to.address) {
+        // RFC 5321, section 4.5.1: the one name without a domain. The parser gives nothing for it, as it does for `<>`.
+        let is_postmaster = to.address.is_empty() && holds(line, b"<postmaster>");
+        let address = if is_postmaster { format!("postmaster@{}", self.hostname) } else { to.address.into_owned() };
+        match find(&address) {
             Found::Ours(channel) => {
-                transaction.recipients.push(Recipient { address: to.address.into_owned(), channel });
-                transaction.parameters.extend(parameters(line));
+                transaction.recipients.push(Recipient { address, channel, parameters: parameters(line) });
                 Step::Say("250 2.1.5 the recipient is here\r\n".to_owned())
             }
             Found::Later => Step::Say("451 4.3.0 this address may be open later\r\n".to_owned()),
-            // One answer for an address that is not here and for one elsewhere: this is no relay.
-            Found::Foreign => {
-                self.mistakes += 1;
-                self.patience("550 5.7.1 no mail for this address is taken here\r\n".to_owned())
-            }
+            // One answer for an address that is not here and for one elsewhere: this is no relay. It is no mistake either: a
+            // letter to many whom we do not know, and to one whom we do, has to arrive.
+            Found::Foreign => Step::Say("550 5.7.1 no mail for this address is taken here\r\n".to_owned()),
         }
     }
 
@@ -260,6 +276,33 @@ impl Session {
         }
         Step::Say(words)
     }
+}
+
+fn is_chunk(line: &[u8]) -> bool {
+    line.get(..4).is_some_and(|verb| verb.eq_ignore_ascii_case(b"BDAT"))
+        && line.get(4).is_none_or(u8::is_ascii_whitespace)
+}
+
+fn has_short_size(line: &[u8]) -> bool {
+    let size = line.get(4..).unwrap_or_default().trim_ascii_start();
+    (1..=DIGITS).contains(&size.iter().take_while(|byte| byte.is_ascii_digit()).count())
+}
+
+fn holds(line: &[u8], word: &[u8]) -> bool {
+    line.windows(word.len()).any(|bytes| bytes.eq_ignore_ascii_case(word))
+}
+
+/// `MAIL FROM:siti@example.org`, as some scanners write it, with the brackets that are missing.
+fn bracketed(line: &[u8]) -> Option<Vec<u8>> {
+    let starts = |start: &[u8]| line.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start));
+    let is_path = starts(b"MAIL FROM:") || starts(b"RCPT TO:");
+    if !is_path || line.iter().any(|byte| matches!(byte, b'<' | b'>' | b'"')) {
+        return None;
+    }
+    let (verb, rest) = line.split_at(line.iter().position(|byte| *byte == b':')? + 1);
+    let rest = rest.trim_ascii_start();
+    let (path, parameters) = rest.split_at(rest.iter().position(u8::is_ascii_whitespace).unwrap_or(rest.len()));
+    (!path.is_empty()).then(|| [verb, b"<", path, b">", parameters, b"\r\n"].concat())
 }
 
 /// What stands behind the path, cut up: evidence, and for those who know of delivery status notifications.

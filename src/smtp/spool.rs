@@ -25,6 +25,8 @@ pub struct Spooling {
     pub folder: Option<PathBuf>,
     /// Room in memory for all letters, in KiB.
     pub room: Arc<Semaphore>,
+    /// Room in files for all letters, in KiB: what more came would take the journal's disk.
+    pub disk: Arc<Semaphore>,
 }
 
 /// Why a letter cannot go on; the sender is told to come again.
@@ -61,16 +63,17 @@ impl Spool {
     /// Adds bytes. Writes to the page cache, which is fast enough for the thread that reads the socket.
     pub fn add(&mut self, bytes: &[u8]) -> Result<(), Unspooled> {
         self.length += bytes.len();
-        if self.file.is_none() && self.length > INSIDE {
-            match &self.spooling.folder {
-                Some(folder) => {
-                    let mut file = unnamed(folder)?;
-                    file.write_all(&self.memory)?;
-                    self.memory = Vec::new();
-                    self.file = Some(file);
-                }
-                None => self.take_room()?,
-            }
+        if let Some(folder) = &self.spooling.folder
+            && self.file.is_none()
+            && self.length > INSIDE
+        {
+            let mut file = unnamed(folder)?;
+            file.write_all(&self.memory)?;
+            self.memory = Vec::new();
+            self.file = Some(file);
+        }
+        if self.length > INSIDE {
+            self.take_room()?;
         }
         match &mut self.file {
             Some(file) => file.write_all(bytes)?,
@@ -109,7 +112,8 @@ impl Spool {
         if wanted == 0 {
             return Ok(());
         }
-        let more = Arc::clone(&self.spooling.room).try_acquire_many_owned(wanted).map_err(|_| Unspooled::Full)?;
+        let of = if self.file.is_some() { &self.spooling.disk } else { &self.spooling.room };
+        let more = Arc::clone(of).try_acquire_many_owned(wanted).map_err(|_| Unspooled::Full)?;
         match &mut self.permits {
             Some(permits) => permits.merge(more),
             None => self.permits = Some(more),
@@ -135,7 +139,7 @@ mod tests {
     use super::*;
 
     fn spooling(folder: Option<PathBuf>, kib: usize) -> Spooling {
-        Spooling { folder, room: Arc::new(Semaphore::new(kib)) }
+        Spooling { folder, room: Arc::new(Semaphore::new(kib)), disk: Arc::new(Semaphore::new(kib)) }
     }
 
     #[tokio::test]
@@ -144,7 +148,9 @@ mod tests {
         for folder in [Some(folder.path().to_owned()), None] {
             let mut spool = Spool::new(spooling(folder, 1024));
             let pieces: Vec<Vec<u8>> = (0..40_u8).map(|piece| vec![piece; 5000]).collect();
-            pieces.iter().for_each(|piece| spool.add(piece).expect("room"));
+            for piece in &pieces {
+                spool.add(piece).expect("room");
+            }
             assert_eq!(spool.whole().await.expect("room").bytes, pieces.concat());
         }
         assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 0);
@@ -154,9 +160,9 @@ mod tests {
     async fn letters_in_memory_share_a_room() {
         let spooling = spooling(None, 256);
         let mut first = Spool::new(spooling.clone());
-        first.add(&[0; 150 << 10]).expect("room");
+        first.add(&vec![0; 150 << 10]).expect("room");
         let mut second = Spool::new(spooling.clone());
-        assert!(matches!(second.add(&[0; 150 << 10]), Err(Unspooled::Full)));
+        assert!(matches!(second.add(&vec![0; 150 << 10]), Err(Unspooled::Full)));
         let whole = first.whole().await.expect("room");
         assert!(spooling.room.available_permits() < 150);
         drop((whole, second));

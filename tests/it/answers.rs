@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::{
     harness::{World, until},
     mail_sink::{Handed, Sink},
+    redis_servers::free_port,
 };
 
 pub const ADDRESS: &str = "lapor@kota.example";
@@ -206,4 +207,38 @@ async fn one_word_in_answer_to_the_acknowledgement_hides_who_wrote() {
     let privacy: &Value = &events[1]["data"]["privacy"];
     assert_eq!(privacy["reporter_disclosure"], "withheld");
     world.finish().await;
+}
+
+/// A gateway that takes mail for `lapor@<domain>` at one port and sends its answers to another.
+async fn gateway(domain: &str, listen: u16, send_to: u16) -> World {
+    let world = World::prepare().await;
+    world.manifest("smtp");
+    world.write("config/loket.toml", &format!("[mail]\nresolver = \"off\"\n[smtp]\nlisten = \"127.0.0.1:{listen}\"\n"));
+    let channel = format!(
+        "manifest = \"smtp\"\n[settings]\naddresses = \"lapor@{domain}\"\nsend_host = \"127.0.0.1\"\nsend_port = {send_to}\nsend_security = \"none\"\n"
+    );
+    world.write("config/channels/surat.toml", &channel);
+    world.serve().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn l3_two_gateways_face_to_face_stop_after_two_letters() {
+    let (one_port, two_port) = (free_port(), free_port());
+    let one = gateway("satu.example", one_port, two_port).await;
+    let two = gateway("dua.example", two_port, one_port).await;
+    // The first letter looks as if a person wrote it, and comes from the other gateway's address.
+    let first = "From: lapor@dua.example\nTo: lapor@satu.example\nSubject: Jalan rusak\nMessage-ID: <x1@dua.example>\n\nJalan di depan pasar rusak.\n";
+    arrives(&one, "lapor@satu.example", first).await;
+    one.wait_for_events(1).await;
+    let answered = two.wait_for_events(1).await.remove(0);
+    assert!(answered["data"]["screening"]["flags"].to_string().contains("auto_reply"), "{answered}");
+    two.quiet().await;
+    let channel = loket::receipt::ChannelId::new("surat").expect("a slug");
+    for world in [&one, &two] {
+        let next = world.gateway().app.store.outbox_next(&channel).await.expect("the store answers");
+        assert_eq!(next, None, "nothing more is to be sent");
+    }
+    assert_eq!((one.events().await.len(), two.events().await.len()), (1, 1));
+    one.finish().await;
+    two.finish().await;
 }

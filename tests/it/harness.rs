@@ -286,6 +286,13 @@ impl World {
         self.running.take().expect("the gateway runs").stop().await;
     }
 
+    /// The end of a test with more events than can be checked one by one.
+    pub async fn stop_and_balance(mut self) {
+        self.quiet().await;
+        balance(&self.metrics().await);
+        self.stop().await;
+    }
+
     /// The end of every test: the books balance (G9) and every event is a valid document.
     pub async fn finish(mut self) {
         self.quiet().await;

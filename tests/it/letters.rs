@@ -2,6 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
+    process::Command,
     sync::LazyLock,
 };
 
@@ -77,11 +78,16 @@ fn collection() -> Vec<PathBuf> {
 static LETTERS: LazyLock<Vec<Vec<u8>>> =
     LazyLock::new(|| collection().iter().map(|path| std::fs::read(path).expect("a letter")).collect());
 
+/// What is expected of a letter.
+fn expected(letter: &Path) -> Value {
+    let expected = std::fs::read(letter.with_extension("json")).expect("what is expected of it");
+    serde_json::from_slice(&expected).expect("JSON")
+}
+
 fn check(path: &Path) -> Vec<String> {
     let name = path.file_name().expect("a name").to_string_lossy().into_owned();
     let bytes = std::fs::read(path).expect("a letter");
-    let expected = std::fs::read(path.with_extension("json")).expect("what is expected of it");
-    let mut expected: Value = serde_json::from_slice(&expected).expect("JSON");
+    let mut expected = expected(path);
     let letter = letter(&bytes, &expected);
     let mut out = Vec::new();
     for told in ["received_at", "envelope"] {
@@ -105,6 +111,35 @@ fn every_letter_of_the_collection_becomes_the_message_that_is_expected() {
 
     assert!(letters.len() >= 60, "only {} letters", letters.len());
     assert!(wrong.is_empty(), "{} differences in {} letters:\n{}", wrong.len(), letters.len(), wrong.join("\n"));
+}
+
+/// As an operator sees them: the manifest's own address, today's clock, no envelope.
+#[test]
+fn loket_channel_try_shows_each_letter_as_it_is_expected() {
+    let letters: Vec<_> = collection().into_iter().filter(|path| !expected(path)["envelope"].is_object()).collect();
+    let output = Command::new(env!("CARGO_BIN_EXE_loket"))
+        .args(["channel", "try", "smtp", "--json"])
+        .args(&letters)
+        .current_dir(repository(""))
+        .output()
+        .expect("the program runs");
+
+    let printed: Vec<Value> = String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("one document a line"))
+        .collect();
+    let mut wrong = Vec::new();
+    for (path, shown) in letters.iter().zip(&printed) {
+        let mut message = expected(path)["message"].clone();
+        for unseen in ["reply_address", "reply_token"] {
+            message.as_object_mut().map(|message| message.remove(unseen));
+        }
+        differences(&path.display().to_string(), &message, &shown["messages"][0], &mut wrong);
+    }
+
+    assert_eq!(printed.len(), letters.len(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success());
+    assert!(wrong.is_empty(), "{} differences:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]

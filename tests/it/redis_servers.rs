@@ -437,7 +437,7 @@ pub async fn tls() -> (Server, PathBuf) {
 }
 
 /// Makes an authority, and certificates for this machine that it signed.
-const CERTIFICATES: &str = "
+pub const CERTIFICATES: &str = "
 echo 'subjectAltName = IP:127.0.0.1, DNS:localhost' > names
 make='openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes'
 $make -x509 -days 30 -subj /CN=ca -keyout ca.key -out ca.pem
@@ -485,7 +485,7 @@ fn holds(fact: bool) -> Option<()> {
     fact.then_some(())
 }
 
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     // Another program begins elsewhere.
     let begin = std::process::id().wrapping_mul(619);
     let next = || begin.wrapping_add(NEXT_PORT.fetch_add(1, Ordering::Relaxed)) % PORTS.len() as u32;

@@ -20,7 +20,7 @@ const LAYERS: &[&[&str]] = &[
     &["mail"],
     &["mapping"],
     &["adapter"],
-    &["authenticity", "vault", "http", "channel"],
+    &["authenticity", "vault", "http", "tls", "channel"],
     &["sender", "locale", "agencies", "normalise", "assemble", "converse", "route", "acknowledge"],
     &["outbox", "config"],
     &["pipeline", "letterbox"],

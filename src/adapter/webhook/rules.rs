@@ -40,6 +40,12 @@ pub struct HandshakeRules {
     #[serde(default)]
     pub signed: Option<bool>,
     pub respond: HandshakeAnswer,
+    /// jq over the evaluation root: a URL that is asked for once behind the answer, as some providers want a subscription
+    /// confirmed. Only https, only hosts of `fetch_hosts`, and only where the request is verified.
+    #[serde(default)]
+    pub fetch: Option<String>,
+    #[serde(default)]
+    pub fetch_hosts: Vec<String>,
     /// The reply when the method fits and `when` is false. Default: the request goes on.
     #[serde(default)]
     pub otherwise: Option<HandshakeOtherwise>,

@@ -37,7 +37,10 @@ const SHARED_HOSTING: [&str; 22] = [
 pub fn check(manifest: &Manifest, report: &mut Report<'_>) {
     let has_attachments = manifest.message.as_ref().is_some_and(|message| message.attachments.is_some());
     let hosts = manifest.media.as_ref().map_or(&[][..], |media| &media.hosts);
-    if has_attachments && hosts.is_empty() {
+    subscriptions(manifest, report);
+    // `[media] hosts = []` says that files come within the requests and nothing is ever contacted.
+    let is_within = manifest.media.as_ref().is_some_and(|media| media.url.is_none() && media.resolve.is_none());
+    if has_attachments && hosts.is_empty() && !is_within {
         let path = if manifest.media.is_some() { "media" } else { "message.attachments" };
         let hint = "add [media] with hosts = [\"files.provider.example\"]: nothing else is ever contacted".to_owned();
         report.error(path, "`media.hosts` is missing: nothing says where attachments may be fetched", Some(hint));
@@ -46,6 +49,30 @@ pub fn check(manifest: &Manifest, report: &mut Report<'_>) {
         if let Some(reason) = mistake_in(host) {
             let hint = "write the exact name of the host, or `*.` and a name that belongs to the provider".to_owned();
             report.error(&format!("media.hosts.{place}"), format!("`media.hosts` has {host:?}: {reason}"), Some(hint));
+        }
+    }
+}
+
+/// A URL out of a request is asked for only where the request is verified, and only at somebody's in particular.
+fn subscriptions(manifest: &Manifest, report: &mut Report<'_>) {
+    for (place, handshake) in manifest.handshakes.iter().enumerate() {
+        let path = |key: &str| format!("handshake.{place}.{key}");
+        if handshake.fetch.is_none() {
+            continue;
+        }
+        if handshake.signed == Some(false) || manifest.verify.blocks().is_empty() {
+            let hint = "leave `signed` out, and say in [[verify]] how the request is checked".to_owned();
+            report.error(&path("fetch"), "`fetch` follows a URL that anybody may send", Some(hint));
+        }
+        if handshake.fetch_hosts.is_empty() {
+            let hint = "add fetch_hosts = [\"confirm.provider.example\"]: nothing else is ever contacted".to_owned();
+            report.error(&path("fetch"), "`fetch_hosts` is missing", Some(hint));
+        }
+        for host in &handshake.fetch_hosts {
+            if let Some(reason) = mistake_in(host) {
+                let message = format!("`fetch_hosts` has {host:?}: {reason}");
+                report.error(&path("fetch_hosts"), message, Some("write the exact name of the host".to_owned()));
+            }
         }
     }
 }

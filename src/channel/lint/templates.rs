@@ -5,7 +5,9 @@ use super::{
     uses::{Reading, Scope, TemplateUse, Uses},
 };
 use crate::{
+    adapter::mail::{Mail, known_settings},
     channel::{document::did_you_mean, manifest::Manifest},
+    complaint::Medium,
     mapping::Template,
 };
 
@@ -52,6 +54,10 @@ pub fn check(manifest: &Manifest, uses: &Uses<'_>, report: &mut Report<'_>) {
             Ok(template) => variables(manifest, used, &template, &mut read, report),
             Err(message) => report.error(&used.path, format!("`{}`: {message}", used.path), None),
         }
+    }
+    if manifest.medium == Medium::Email {
+        // A channel for mail answers by SMTP too: the gateway reads these by their names.
+        read.extend(known_settings(Mail::Smtp).into_iter().map(str::to_owned));
     }
     settings::unused(manifest, &read, report);
 }

@@ -108,6 +108,7 @@ fn filters(manifest: &Manifest) -> Vec<FilterUse<'_>> {
             ("message.attachments", message.attachments.as_ref()),
             ("message.unsupported", message.unsupported.as_ref()),
             ("message.mime", message.mime.as_ref()),
+            ("message.auth", message.auth.as_ref()),
             ("message.group.key", message.group.as_ref().map(|group| &group.key)),
             ("message.concat.when", message.concat.as_ref().and_then(|concat| concat.when.as_ref())),
             ("message.concat.ref", message.concat.as_ref().map(|concat| &concat.reference)),
@@ -137,7 +138,8 @@ fn filters(manifest: &Manifest) -> Vec<FilterUse<'_>> {
         gather(&mut filters, None, [("probe.ok", probe.ok.as_ref()), ("probe.owner", probe.owner.as_ref())]);
     }
     for (place, handshake) in manifest.handshakes.iter().enumerate() {
-        gather(&mut filters, Some(place), [("handshake.#.when", Some(&handshake.when))]);
+        let keys = [("handshake.#.when", Some(&handshake.when)), ("handshake.#.fetch", handshake.fetch.as_ref())];
+        gather(&mut filters, Some(place), keys);
     }
     let pick = manifest.receive.pick.as_ref().map(|pick| &pick.from);
     let resolve = manifest.media.as_ref().and_then(|media| media.resolve.as_ref()).map(|resolve| &resolve.at);

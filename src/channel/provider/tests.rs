@@ -10,6 +10,7 @@ use crate::{
         folders::{Files, Folders},
         lint::tests::GOOD,
     },
+    complaint::Medium,
     message::Message,
     receipt::Origin,
 };
@@ -40,9 +41,13 @@ fn every_manifest_of_the_catalogue_passes() {
     for (name, file) in &files.manifests {
         let checked = Provider::check(name, &file.source, &files.recordings, crate::clock::now(), normalise);
         assert!(checked.provider.is_some(), "{name}: {:#?}", messages(&checked));
-        assert!(checked.rehearsals.len() >= 4, "{name} has {} samples", checked.rehearsals.len());
+        let provider = checked.provider.as_ref().expect("it passes");
+        // What letters may look like is shown by `tests/letters`; their manifests say how they come.
+        let wanted = if provider.manifest.medium == Medium::Email { 2 } else { 4 };
+        assert!(checked.rehearsals.len() >= wanted, "{name} has {} samples", checked.rehearsals.len());
         let refusals: Vec<_> = checked.rehearsals.iter().flat_map(|rehearsal| &rehearsal.refusals).collect();
-        assert!(refusals.iter().any(|derived| derived.must_be_refused && derived.was_refused), "{name}");
+        let is_native = provider.engine.mail().is_some();
+        assert!(is_native || refusals.iter().any(|derived| derived.must_be_refused && derived.was_refused), "{name}");
     }
 }
 

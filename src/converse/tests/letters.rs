@@ -240,3 +240,57 @@ fn the_ids_of_a_letter_whose_writer_is_hidden_name_no_server() {
     assert!(!document.contains("example.org") && !document.contains("siti.example"), "{document}");
     assert!(document.contains("id-hash:"));
 }
+
+#[test]
+fn a_letter_with_a_matter_or_a_file_is_no_command() {
+    for (subject, text, files) in
+        [("Lampu jalan mati di Jalan Melati", "Bantuan", 0), ("Jalan rusak", "help", 1), ("", "Lapor", 1)]
+    {
+        let mut siti = correspondent();
+        let mut message = letter(&siti, subject, text);
+        message.attachments = vec![Attachment::default(); files];
+        let whole = complaint(siti.sends(0, message));
+        assert_eq!(whole.complaint.description, text);
+    }
+}
+
+#[test]
+fn one_word_in_answer_to_a_question_is_the_answer() {
+    let mut siti = correspondent();
+    let whole = first(&mut siti);
+    let mut message = letter(&siti, "Re: x", "Selesai.");
+    message.reply_token = Some(token(siti.gateway.reporter_key(), whole.complaint.complaint_id));
+    assert_eq!(follow_up(siti.sends(60, message)).follow_up.description.as_deref(), Some("Selesai."));
+}
+
+#[test]
+fn answers_to_one_complaint_do_not_go_where_another_letter_wants_its_own() {
+    let mut siti = correspondent();
+    let whole = first(&mut siti);
+    for (number, reply) in [(5, "penipu@example.net"), (6, "lain@example.net")] {
+        siti.number = number;
+        let mut message = letter(&siti, "Jalan lain", &format!("Lubang nomor {number} makin besar sekali."));
+        message.reply_address = Some(reply.to_owned());
+        let other = complaint(siti.sends(i64::from(number) * 3_600, message));
+        assert_eq!(other.matter.vault.to, reply);
+        assert_ne!(other.matter.vault.reporter_ref, whole.matter.vault.reporter_ref);
+    }
+}
+
+#[test]
+fn a_forged_letter_neither_orders_nor_adds_by_number() {
+    let mut siti = correspondent();
+    let whole = first(&mut siti);
+    let id = whole.complaint.tracking_id.clone();
+    for (subject, text) in [
+        ("x", format!("TARIK {id}")),
+        ("", format!("HAPUS {id}")),
+        (&*format!("[#{id}] x"), "Sudah beres semua.".to_owned()),
+    ] {
+        let mut message = letter(&siti, subject, &text);
+        message.id = Some(format!("<{}@example.org>", text.len()));
+        message.auth = Some(MailAuthentication { dmarc: "fail".to_owned(), ..MailAuthentication::default() });
+        let forged = complaint(siti.sends(60, message));
+        assert_eq!((forged.complaint.description, forged.matter.say), (text, None));
+    }
+}

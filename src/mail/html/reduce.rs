@@ -133,6 +133,9 @@ impl<'x> Page<'x> {
             }
             match token {
                 Token::Text(text) => self.text(text),
+                Token::Open { name, attributes } if is_indented(name, attributes) => {
+                    self.open_block("blockquote", "div");
+                }
                 Token::Open { name, .. } => self.open(name),
                 Token::Close(name) => self.close(name),
             }
@@ -256,6 +259,17 @@ impl<'x> Page<'x> {
             }
         }
     }
+}
+
+/// Editors indent a writer's own words with the element for quotations, and say that it has no border; clients that quote
+/// draw one or name the element.
+fn is_indented(name: &str, attributes: &str) -> bool {
+    if !name.eq_ignore_ascii_case("blockquote") {
+        return false;
+    }
+    let attributes: String = attributes.chars().filter(|letter| !letter.is_whitespace()).collect();
+    let attributes = attributes.to_ascii_lowercase();
+    attributes.contains("border:none") && !attributes.contains("quote") && !attributes.contains("cite")
 }
 
 fn is_hidden(name: &str, attributes: &str) -> bool {

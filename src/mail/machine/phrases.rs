@@ -462,7 +462,11 @@ impl Wording {
         let (topic, needed) = self.subject?;
         let is_sure = said(topic) >= needed || (suspicion && topic != Receipt);
         is_sure.then_some(match topic {
-            Failure => (Bounce, "subject and text of a bounce"),
+            // A person may say that a file was not sent, and a bounce of ours is put aside: a sentence is not enough.
+            Failure if suspicion || self.starts_as_a_bounce || said(Failure) > 1 => {
+                (Bounce, "subject and text of a bounce")
+            }
+            Failure => (Generated, "subject and text of a bounce"),
             Absence => (Generated, "subject and text of an automatic reply"),
             Receipt => (Generated, "subject and text of a read receipt"),
         })

@@ -136,7 +136,9 @@ fn from_its_start(lines: &Lines<'_>, last: usize) -> Option<Attribution> {
             || head.starts_with(|letter: char| letter.is_ascii_digit());
         let header = first..last + 1;
         let has_digit = header.clone().any(|line| has_digit(lines, line));
-        let has_address = header.clone().any(|line| lines.short(line).contains('@'));
+        // A client puts the address between angle brackets; a citizen who tells what somebody wrote does not.
+        let has = |mark: char| header.clone().any(|line| lines.short(line).contains(mark));
+        let has_address = has('@') && has('<');
         (is_start && has_digit).then_some(Attribution { lines: header, is_sure: has_address })
     })
 }

@@ -193,7 +193,8 @@ struct Fields {
     end: usize,
     has_from: bool,
     has_date: bool,
-    has_other: bool,
+    has_to: bool,
+    has_subject: bool,
     has_address: bool,
     has_time: bool,
 }
@@ -227,15 +228,18 @@ impl Fields {
                 self.has_date = true;
                 self.has_time |= has_time(value);
             }
-            To | Subject => self.has_other = true,
+            To => self.has_to = true,
+            Subject => self.has_subject = true,
             Other => {}
         }
         self.has_address |= matches!(field, From | To) && value.contains('@');
     }
 
-    /// As a client writes it. Forms and formal letters have such fields as well, but no time of day and no mail address.
+    /// As a client writes it: always with the time of day. Forms, formal letters (`Dari:`, `Tanggal:`, `Perihal:`) and
+    /// journeys (`Dari: Jakarta`, `Ke: Bandung`) have such fields as well, but no time, or no subject and no mail address.
     fn is_of_a_letter(&self) -> bool {
-        self.has_from && self.has_date && self.has_other && (self.has_time || self.has_address)
+        let is_whole = (self.has_to && self.has_subject) || (self.has_address && (self.has_to || self.has_subject));
+        self.has_from && self.has_date && self.has_time && is_whole
     }
 }
 

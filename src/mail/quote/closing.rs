@@ -12,6 +12,8 @@ use super::{
 const SIGNATURE_LINES: usize = 15;
 /// Bytes of the longest line of a signature.
 const SIGNATURE_LINE: usize = 200;
+/// Words of a sentence. Signatures hold names and addresses.
+const SENTENCE: usize = 4;
 /// Lines that are looked at from the end, so that a long text costs no more than a short one.
 const LOOKED_AT: usize = 80;
 /// Bytes of the longest disclaimer; more is a text.
@@ -110,13 +112,41 @@ pub(super) fn label(lines: &Lines<'_>, region: Range<usize>) -> Vec<(Kind, Range
     labels
 }
 
+/// Words of somebody who answers within the quoted letter.
+const BELOW: &[&str] = &[
+    "di bawah",
+    "dibawah",
+    "see below",
+    "answers below",
+    "reply below",
+    "replies below",
+    "response below",
+    "responses below",
+    "comments below",
+    "inline",
+];
+/// Bytes of the longest text that only announces them.
+const ANNOUNCEMENT: usize = 400;
+
+/// Does the text above a line only say that the answers stand below it?
+pub(super) fn announces_answers_below(lines: &Lines<'_>, end: usize) -> bool {
+    if lines.start(end) > ANNOUNCEMENT {
+        return false;
+    }
+    (0..end).any(|line| {
+        let words = lines.short(line).to_lowercase();
+        BELOW.iter().any(|phrase| words.contains(phrase))
+    })
+}
+
 /// The piece at the end of the lines that is none of their words, and where it starts.
 fn last_piece(lines: &Lines<'_>, region: Range<usize>) -> Option<(Kind, usize)> {
     let last = region.clone().rev().find(|line| !lines.is_blank(*line))?;
     let region = region.start..last + 1;
     let paragraph = region.clone().rev().find(|line| lines.is_blank(*line)).map_or(region.start, |blank| blank + 1);
-    if is_disclaimer(lines, paragraph..region.end) {
-        return Some((Kind::Disclaimer, with_heading(lines, region.start, paragraph)));
+    let disclaimer = disclaimer_start(lines, paragraph..region.end);
+    if is_disclaimer(lines, disclaimer..region.end) {
+        return Some((Kind::Disclaimer, with_heading(lines, region.start, disclaimer)));
     }
     if let Some(start) = phone_line(lines, &region) {
         return Some((Kind::Signature, start));
@@ -161,18 +191,21 @@ fn is_phone_line(lines: &Lines<'_>, floor: usize, line: usize) -> bool {
 
 /// From the first `-- ` (RFC 3676, section 4.3) that has a signature below it and nothing else.
 fn signature(lines: &Lines<'_>, region: &Range<usize>) -> Option<usize> {
-    let (mut said, mut found) = (0, None);
+    let (mut said, mut found, mut has_sentence) = (0, None, false);
     for line in region.clone().rev() {
         let text = lines.line(line);
         if text == "--" {
-            // A line of the writer's own, or the mark with the space cut off; below the mark itself something stands.
-            found = (said > 0).then_some(line).or(found);
+            // A line of the writer's own, or the mark with the space cut off; below the mark itself something stands,
+            // and sentences only below the mark as it should be.
+            let is_mark = said > 0 && (!has_sentence || lines.raw(line).ends_with("-- "));
+            found = is_mark.then_some(line).or(found);
             continue;
         }
         if text.len() > SIGNATURE_LINE {
             break;
         }
         said += usize::from(!super::lines::is_blank(text));
+        has_sentence |= text.ends_with(['.', '!', '?']) && text.split_whitespace().nth(SENTENCE - 1).is_some();
         if said > SIGNATURE_LINES {
             break;
         }
@@ -184,11 +217,12 @@ fn signature(lines: &Lines<'_>, region: &Range<usize>) -> Option<usize> {
 fn list_footer(lines: &Lines<'_>, region: &Range<usize>) -> Option<usize> {
     let first = region.end.saturating_sub(7).max(region.start);
     let ruler = (first..region.end).find(|line| markers::is_ruler(lines.short(*line)))?;
-    let names_a_list = (ruler..region.end).any(|line| {
-        let line = lines.short(line).to_ascii_lowercase();
-        line.contains("mailing list") || line.contains("listinfo") || line.contains("milis")
-    });
-    names_a_list.then_some(ruler)
+    let says = |words: &[&str]| {
+        let line = |line: usize| lines.short(line).to_ascii_lowercase();
+        (ruler..region.end).any(|at| words.iter().any(|word| line(at).contains(word)))
+    };
+    // With its address; a citizen below a rule of his own speaks of lists without one.
+    (says(&["mailing list", "listinfo", "milis"]) && says(&["http", "@"])).then_some(ruler)
 }
 
 /// A letter that speaks of itself.
@@ -293,6 +327,16 @@ const HEADINGS: &[&str] = &[
     "legal notice",
     "notice",
 ];
+
+/// The line of a paragraph on which a disclaimer begins: servers put theirs right below the last words.
+fn disclaimer_start(lines: &Lines<'_>, paragraph: Range<usize>) -> usize {
+    let begins = |line: usize| {
+        let words = lines.short(line).to_lowercase();
+        [ITSELF, PRINTING].iter().any(|table| table.iter().any(|phrase| words.contains(phrase)))
+            || HEADINGS.iter().take(2).any(|heading| words.starts_with(heading))
+    };
+    paragraph.clone().find(|line| begins(*line)).unwrap_or(paragraph.start)
+}
 
 fn is_disclaimer(lines: &Lines<'_>, paragraph: Range<usize>) -> bool {
     if lines.start(paragraph.end) - lines.start(paragraph.start) > DISCLAIMER {

@@ -55,6 +55,13 @@ impl<'a> Lines<'a> {
         self.at(line).start as usize
     }
 
+    /// A line without its end.
+    pub(super) fn raw(&self, line: usize) -> &'a str {
+        let text = self.text.get(self.start(line)..self.start(line + 1)).unwrap_or_default();
+        let text = text.strip_suffix('\n').unwrap_or(text);
+        text.strip_suffix('\r').unwrap_or(text)
+    }
+
     /// A line without the space around it.
     pub(super) fn line(&self, line: usize) -> &'a str {
         let (from, to) = self.at(line).said;

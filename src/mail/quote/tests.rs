@@ -341,3 +341,25 @@ fn a_hostile_megabyte_takes_linear_time() {
         assert_eq!(split.parts.last().map(|(_, range)| range.end), Some(text.len()));
     }
 }
+
+#[test]
+fn words_of_a_citizen_that_look_like_the_end_are_kept() {
+    check_kept(&[
+        "Saya naik bus.\n\nDari: Jakarta\nKe: Bandung\nTanggal: 3 November 2025 08.15\nBus tidak datang, uang tidak kembali.",
+        "Kepada Yth. Dinas PU\n\nDari: Budi (budi@example.org)\nTanggal: 3 November 2025\nPerihal: Jalan rusak\n\nDengan hormat, jalan rusak.",
+        "Data pelapor:\nPengirim: budi@example.org\nTanggal: 3 November 2025\nPerihal: Jalan rusak\nIsi: jalan rusak parah.",
+        "Jalan rusak.\n________________________________\nSaya sudah bertanya di milis warga, tidak ada jawaban.",
+        "Kronologi kejadian:\n--\nPukul 08.00 listrik padam.\nPukul 10.00 petugas datang, lalu pergi lagi.\n--\nMohon segera ditindaklanjuti oleh dinas.",
+        "Saya menyimpan surat ini.\n\nPada 3 November 2025 pukul 08.15 petugas (petugas@kota.example) menulis:\nakan diperbaiki.\n\nSampai sekarang belum.",
+        "Jawaban saya di bawah.\n\nFrom: Loket <lapor@kota.example>\nSent: Monday, November 3, 2025 8:15 AM\nTo: Budi\nSubject: Laporan\n\nDi mana?\nJalan Melati.",
+    ]);
+}
+
+#[test]
+fn a_disclaimer_right_below_the_last_words_takes_none_of_them() {
+    check(&[(
+        "Yth. Dinas PU,\n\nLampu jalan di Jalan Melati mati.\nThis e-mail and any attachments are confidential and intended solely for the addressee. If you have received this e-mail in error, please notify the sender and delete it.",
+        "ND",
+        "Yth. Dinas PU,\n\nLampu jalan di Jalan Melati mati.",
+    )]);
+}

@@ -60,9 +60,6 @@ impl Compiler {
     }
 
     pub(super) fn message(&mut self, rules: &MessageRules) -> Option<Fields> {
-        if rules.mime.is_some() {
-            self.mistake("message", "mime", "mime needs the mail parser, which this version does not have", None);
-        }
         let each = self.filter("message", "each", &rules.each);
         if each.as_ref().is_some_and(|each| each.facts().takes_one) {
             let hint = "providers batch: take all items with `.[]`".to_owned();
@@ -87,6 +84,7 @@ impl Compiler {
         let location = field("location", &rules.location);
         let attachments = field("attachments", &rules.attachments);
         let unsupported = field("unsupported", &rules.unsupported);
+        let (mime, auth) = (field("mime", &rules.mime), field("auth", &rules.auth));
         let group = rules.group.as_ref().and_then(|group| self.group(group));
         let concat = rules.concat.as_ref().and_then(|concat| self.concat(concat));
         Some(Fields {
@@ -110,6 +108,8 @@ impl Compiler {
             location,
             attachments,
             unsupported,
+            mime,
+            auth,
             group,
             concat,
         })

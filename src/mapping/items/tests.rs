@@ -317,7 +317,6 @@ fn all_mistakes_of_a_manifest_are_named_at_once() {
             "receive.max_depth",
             "receive.max_body",
             "receive.pick",
-            "message.mime",
             "message.each",
             "message.id",
             "message.text",
@@ -329,10 +328,9 @@ fn all_mistakes_of_a_manifest_are_named_at_once() {
             "receipts.id",
         ]
     );
-    let now = &errors[7];
+    let now = &errors[6];
     assert_eq!(now.message, "`now` is not allowed in a manifest");
     assert!(now.hint.as_deref().unwrap().contains("received_at"));
-    assert_eq!(errors[5].message, "mime needs the mail parser, which this version does not have");
 }
 
 #[test]
@@ -404,7 +402,8 @@ fn the_samples_of_the_manifests_are_mapped_as_they_expect() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let manifest: toml::Table = toml::from_str(&std::fs::read_to_string(&path).unwrap()).unwrap();
-        if !manifest.contains_key("message") {
+        // Letters are made by the mail reader, out of requests that are signed on the way: `channel` rehearses them.
+        if manifest.get("medium").and_then(toml::Value::as_str) == Some("email") {
             continue;
         }
         let sections = Sections::of(&manifest);

@@ -22,6 +22,9 @@ pub(super) struct Parts {
     /// `{field, filename, media_type, size_bytes, sha256, ref}`
     pub files: Vec<Val>,
     pub lossy: bool,
+    /// The same, byte for byte.
+    pub raw_fields: Pairs,
+    pub raw_files: Vec<(String, Bytes)>,
 }
 
 /// Parses the whole body; it is in memory, so nothing is ever waited for.
@@ -29,7 +32,8 @@ pub(super) struct Parts {
 pub(super) fn parse(content_type: &str, body: Bytes, charset: Charset) -> Result<Parts, &'static str> {
     let boundary = multer::parse_boundary(content_type).map_err(|_| "it names no boundary")?;
     let mut multipart = Multipart::new(stream::iter([Ok::<_, Infallible>(body)]), boundary);
-    let mut parts = Parts { fields: Vec::new(), files: Vec::new(), lossy: false };
+    let mut parts =
+        Parts { fields: Vec::new(), files: Vec::new(), lossy: false, raw_fields: Vec::new(), raw_files: Vec::new() };
     for place in 0.. {
         let next = multipart.next_field().now_or_never().ok_or("it ends too early")?;
         let Some(field) = next.map_err(|_| "it is not well formed")? else { break };
@@ -45,7 +49,9 @@ pub(super) fn parse(content_type: &str, body: Bytes, charset: Charset) -> Result
         let bytes = bytes.map_err(|_| "it is not well formed")?;
         if let Some(filename) = filename {
             parts.files.push(file(place, name, filename, media_type, &bytes));
+            parts.raw_files.push((reference(place), bytes));
         } else {
+            parts.raw_fields.push((Bytes::from(name.clone()), bytes.clone()));
             let (value, lossy) = match declared {
                 Some(declared) => declared.decode(bytes),
                 None => charset.decode_value(bytes),
@@ -57,6 +63,10 @@ pub(super) fn parse(content_type: &str, body: Bytes, charset: Charset) -> Result
     Ok(parts)
 }
 
+fn reference(place: usize) -> String {
+    format!("raw:{place}")
+}
+
 /// `ref` names the bytes in the journal: the place among all parts.
 fn file(place: usize, field: String, filename: String, media_type: Option<String>, bytes: &[u8]) -> Val {
     let sha256 = text::to_hex(digest(&SHA256, bytes).as_ref());
@@ -66,7 +76,7 @@ fn file(place: usize, field: String, filename: String, media_type: Option<String
         ("media_type", media_type.map_or(Val::Null, Val::utf8_str)),
         ("size_bytes", Val::Num(Num::from_integral(bytes.len()))),
         ("sha256", Val::utf8_str(sha256)),
-        ("ref", Val::utf8_str(format!("raw:{place}"))),
+        ("ref", Val::utf8_str(reference(place))),
     ];
     Val::obj(entries.into_iter().map(|(name, value)| (Val::utf8_str(name), value)).collect::<Map>())
 }

@@ -52,7 +52,7 @@ impl Talk {
     fn step(&mut self, line: &str) -> Step {
         let channel = &self.channel;
         self.session.line(line.as_bytes(), &|address| match address {
-            address if address.ends_with("@kota.example") => Found::Ours(channel.clone()),
+            address if address.ends_with("kota.example") => Found::Ours(channel.clone()),
             address if address.ends_with("@later.example") => Found::Later,
             _ => Found::Foreign,
         })
@@ -91,7 +91,8 @@ fn a_letter_is_handed_over_in_its_order() {
     }
     let transaction = talk.session.transaction.expect("a letter");
     assert_eq!((transaction.mail_from.as_str(), transaction.recipients.len()), ("a@b.example", 1));
-    assert_eq!(transaction.parameters, ["SIZE=1000", "BODY=8BITMIME", "NOTIFY=NEVER"]);
+    assert_eq!(transaction.parameters, ["SIZE=1000", "BODY=8BITMIME"]);
+    assert_eq!(transaction.recipients[0].parameters, ["NOTIFY=NEVER"]);
 }
 
 #[test]
@@ -132,6 +133,45 @@ fn chunks_and_data_do_not_mix() {
     assert_eq!(talk.says("BDAT 0 LAST"), "0 true");
     talk.says("RSET");
     assert!(matches!(talk.step("BDAT 99999 LAST"), Step::End(_)), "its bytes must not be read as commands");
+}
+
+#[test]
+fn a_chunk_whose_size_nobody_knows_ends_the_session() {
+    for line in
+        ["BDAT", "BDAT x", "BDAT 5 4", "BDAT -1", "BDAT 184467440737095516155 LAST", "bdat 18446744073709551615"]
+    {
+        let mut talk = Talk::of(Dialect::Smtp);
+        for before in ["EHLO x.example", "MAIL FROM:<>", "RCPT TO:<lapor@kota.example>"] {
+            talk.says(before);
+        }
+        assert!(matches!(talk.step(line), Step::End(_)), "{line}");
+    }
+}
+
+#[test]
+fn a_letter_to_many_strangers_and_to_us_arrives() {
+    let mut talk = Talk::of(Dialect::Smtp);
+    talk.says("EHLO x.example");
+    talk.says("MAIL FROM:<>");
+    for _ in 0..99 {
+        assert_eq!(talk.says("RCPT TO:<a@elsewhere.example>"), "550 5.7.1");
+    }
+    assert_eq!(talk.says("RCPT TO:<lapor@kota.example>"), "250 2.1.5");
+    assert_eq!(talk.says("RCPT TO:<lapor@kota.example>"), "452 4.5.3");
+    assert_eq!(talk.says("DATA"), "354");
+}
+
+#[test]
+fn the_postmaster_has_no_domain_and_some_scanners_no_brackets() {
+    let mut talk = Talk::of(Dialect::Smtp);
+    talk.says("EHLO x.example");
+    assert_eq!(talk.says("MAIL FROM:scanner@example.org SIZE=5"), "250 2.1.0");
+    assert_eq!(talk.says("RCPT TO: lapor@kota.example"), "250 2.1.5");
+    assert_eq!(talk.says("RCPT TO:<Postmaster>"), "250 2.1.5");
+    assert_eq!(talk.says("RCPT TO:<>"), "550 5.7.1");
+    let transaction = talk.session.transaction.expect("a letter");
+    assert_eq!(transaction.mail_from, "scanner@example.org");
+    assert_eq!(transaction.recipients[1].address, "postmaster@mx.kota.example");
 }
 
 #[test]

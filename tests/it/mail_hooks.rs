@@ -1,0 +1,102 @@
+//! Letters that a mail provider brings by its webhook: each becomes a complaint, with what the provider says of its sender.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use ring::hmac;
+use serde_json::{Value, json};
+
+use crate::harness::World;
+
+const LETTER: &str = "From: Siti <siti@example.org>\r\nTo: lapor@kota.example\r\nSubject: Jalan rusak\r\nMessage-ID: <ID@example.org>\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nJalan di depan caf=E9 rusak.\r\n";
+
+async fn start() -> World {
+    let world = World::prepare().await;
+    world.write("config/secret", "made-up");
+    for (id, secret) in [
+        ("generic-mime", "secret"),
+        ("cloudflare-email", "secret"),
+        ("mailgun-inbound", "signing_key"),
+        ("postmark-inbound", "password"),
+        ("sendgrid-inbound", "password"),
+    ] {
+        world.manifest(id);
+        // Two channels never share a secret.
+        world.write(&format!("config/secret-{id}"), &format!("made-up-{id}"));
+        let channel = format!(
+            "manifest = \"{id}\"\n[settings]\naddresses = \"lapor@kota.example\"\n{secret} = {{ file = \"secret-{id}\" }}\n"
+        );
+        world.write(&format!("config/channels/{id}.toml"), &channel);
+    }
+    world.serve().await
+}
+
+fn tag(id: &str, parts: &[&[u8]]) -> String {
+    let mut context = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, format!("made-up-{id}").as_bytes()));
+    for part in parts {
+        context.update(part);
+    }
+    loket::complaint::hex(context.sign().as_ref())
+}
+
+async fn post(world: &World, id: &str, headers: &[(&str, &str)], body: Vec<u8>) -> u16 {
+    let mut request = world.client.post(world.url(&format!("/in/{id}")));
+    for (name, value) in headers {
+        request = request.header(*name, *value);
+    }
+    request.body(body).send().await.expect("a reply").status().as_u16()
+}
+
+fn multipart(fields: &[(&str, &str)]) -> Vec<u8> {
+    let part = |(name, value): &(&str, &str)| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    format!("{}--b--\r\n", fields.iter().map(part).collect::<String>()).into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_of_each_provider_is_a_complaint() {
+    let world = start().await;
+    let now = loket::clock::now().as_second().to_string();
+    let letter = |id: &str| LETTER.replace("ID@", &format!("{id}@"));
+    let basic = |id: &str| format!("Basic {}", STANDARD.encode(format!("loket:made-up-{id}")));
+    for id in ["generic-mime", "cloudflare-email"] {
+        let body = letter(id);
+        let signature = tag(id, &[now.as_bytes(), b".", body.as_bytes()]);
+        let headers = [("content-type", "message/rfc822"), ("x-timestamp", &*now), ("x-signature", &*signature)];
+        assert_eq!(post(&world, id, &headers, body.clone().into_bytes()).await, 200, "{id}");
+        assert_eq!(post(&world, id, &headers, format!("{body}x").into_bytes()).await, 401, "{id}");
+    }
+    let (id, form) = ("mailgun-inbound", "multipart/form-data; boundary=b");
+    let signature = tag(id, &[now.as_bytes(), b"token1"]);
+    let body = letter(id);
+    let fields = [
+        ("timestamp", &*now),
+        ("token", "token1"),
+        ("signature", &*signature),
+        ("recipient", "lapor@kota.example"),
+        ("body-mime", &*body),
+    ];
+    assert_eq!(post(&world, id, &[("content-type", form)], multipart(&fields)).await, 200);
+    let id = "postmark-inbound";
+    let body = json!({ "MessageID": "x", "From": "siti@example.org", "RawEmail": letter(id) }).to_string();
+    let headers = [("content-type", "application/json"), ("authorization", &*basic(id))];
+    assert_eq!(post(&world, id, &headers, body.into_bytes()).await, 200);
+    let id = "sendgrid-inbound";
+    let body = letter(id);
+    let fields = [("email", &*body), ("SPF", "pass"), ("dkim", "{@example.org : pass}")];
+    let headers = [("content-type", form), ("authorization", &*basic(id))];
+    assert_eq!(post(&world, id, &headers, multipart(&fields)).await, 200);
+
+    let events = world.wait_for_events(5).await;
+    for event in &events {
+        let data = &event["data"];
+        assert_eq!((&data["title"], &data["channel"]["name"]), (&json!("Jalan rusak"), &json!("email")), "{event}");
+        assert_eq!(data["description"], "Jalan di depan caf\u{e9} rusak.", "{event}");
+        assert_eq!(data["reporter"]["contact_points"][0]["value"], "siti@example.org");
+    }
+    let of = |id: &str| events.iter().find(|event| event["source"] == format!("/channels/{id}")).expect("a complaint");
+    let checks = of("sendgrid-inbound")["data"]["provenance"]["checks"].as_array().expect("checks").clone();
+    let said =
+        |method: &str| checks.iter().find(|check| check["method"] == method).map(|check| check["result"].clone());
+    assert_eq!((said("spf"), said("dkim")), (Some(Value::from("pass")), Some(Value::from("pass"))));
+    world.finish().await;
+}
