@@ -26,6 +26,9 @@ const KNOWN: [&str; 14] = [
     "to",
 ];
 
+/// Bytes in which a field's name and its colon stand.
+const NAME: usize = 200;
+
 /// Fields in their order.
 #[derive(Default)]
 pub(super) struct Headers<'x> {
@@ -96,16 +99,20 @@ pub(super) fn line_length(bytes: &[u8]) -> usize {
 }
 
 fn split(field: &[u8]) -> Option<(&str, &[u8])> {
-    let colon = field.iter().take(200).position(|byte| *byte == b':')?;
+    let (name, value) = split_bytes(field)?;
+    Some((std::str::from_utf8(name).ok()?, value))
+}
+
+fn split_bytes(field: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr(b':', field.get(..NAME).unwrap_or(field))?;
     let name = field.get(..colon)?.trim_ascii_end();
     let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
-    let name = std::str::from_utf8(name).ok().filter(|_| is_name)?;
-    Some((name, field.get(colon + 1..)?.trim_ascii()))
+    is_name.then_some((name, field.get(colon + 1..)?.trim_ascii()))
 }
 
 /// A line that could be a field.
 pub(super) fn is_field(line: &[u8]) -> bool {
-    split(line).is_some()
+    split_bytes(line).is_some()
 }
 
 /// A line that is a field without doubt: text seldom begins so.
