@@ -1,5 +1,8 @@
 //! Letters on one core: how many are parsed and journalled in a second, beside Python's `email` package which only parses,
 //! in turns; and what a letter with large attachments takes in time and memory. Figures: `docs/benchmarks.md`.
+//!
+//! Rates are by the clock on the wall. For small letters a second ratio is by the time that the processor spent (`processor`),
+//! all threads of the journal counted in: other programs on the machine change it little, but it leaves out waiting for the disk.
 
 use std::{
     io::Write as _,
@@ -21,6 +24,10 @@ use loket::{
 };
 use uuid::Uuid;
 
+/// The program's own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 3;
 const SMALL: usize = 20_000;
 /// Appends that wait for one sync.
@@ -30,7 +37,7 @@ const TOGETHER: usize = 64;
 const PYTHON: &str = r#"
 import email, email.policy, hashlib, sys, time
 letter, count = open(sys.argv[1], "rb").read(), int(sys.argv[2])
-begin = time.perf_counter()
+begin, spent = time.perf_counter(), time.process_time()
 for _ in range(count):
     message = email.message_from_bytes(letter, policy=email.policy.default)
     message["subject"], message["from"], message["to"], message["date"], message["message-id"]
@@ -38,7 +45,7 @@ for _ in range(count):
     text = body.get_content() if body else ""
     for part in message.iter_attachments():
         part.get_filename(), hashlib.sha256(part.get_content()).hexdigest()
-print(count / (time.perf_counter() - begin))
+print(count / (time.perf_counter() - begin), count / (time.process_time() - spent))
 "#;
 
 fn main() {
@@ -65,9 +72,18 @@ fn small_letters(folder: &Path) {
         let both = parsed_and_journalled(&folder.join(format!("journal-{round}")), &letter);
         let python = python(&path, 2_000);
         println!(
-            "round {round}: parsed {parsed:.0}/s, parsed and journalled {both:.0}/s, python {python:.0}/s, ratio {:.1} ({:.1} parsing alone)",
-            both / python,
-            parsed / python
+            "round {round}: parsed {:.0}/s, parsed and journalled {:.0}/s, python {:.0}/s, ratio {:.1} ({:.1} parsing alone); \
+             processor: {:.0}/s, {:.0}/s, {:.0}/s, ratio {:.1} ({:.1})",
+            parsed.wall,
+            both.wall,
+            python.wall,
+            both.wall / python.wall,
+            parsed.wall / python.wall,
+            parsed.processor,
+            both.processor,
+            python.processor,
+            both.processor / python.processor,
+            parsed.processor / python.processor
         );
     }
 }
@@ -82,8 +98,8 @@ fn large_letters(folder: &Path) {
         let peak = peak_after(|| read(&letter));
         let megabytes = letter.len() as f64 / 1e6;
         let count = 100 / mib;
-        let rate = per_second(count, || read(&letter)) * megabytes;
-        let python = python(&path, (count / 4).max(1)) * megabytes;
+        let rate = per_second(count, || read(&letter)).wall * megabytes;
+        let python = python(&path, (count / 4).max(1)).wall * megabytes;
         println!(
             "{mib} MiB: {rate:.0} MB/s, python {python:.0} MB/s, ratio {:.1}; memory above the letter itself {:.2} times its size",
             rate / python,
@@ -137,14 +153,49 @@ fn read(letter: &[u8]) {
     std::hint::black_box(mail::read(letter, &circumstances).expect("a letter"));
 }
 
-fn per_second(count: usize, mut work: impl FnMut()) -> f64 {
-    let begin = Instant::now();
+/// Letters in a second.
+struct Rate {
+    wall: f64,
+    processor: f64,
+}
+
+/// Where a measurement began.
+struct Begin {
+    wall: Instant,
+    processor: Duration,
+}
+
+impl Begin {
+    fn now() -> Self {
+        Self { wall: Instant::now(), processor: processor_time() }
+    }
+
+    fn rate(&self, count: usize) -> Rate {
+        let processor = processor_time().saturating_sub(self.processor);
+        Rate {
+            wall: count as f64 / self.wall.elapsed().as_secs_f64(),
+            processor: count as f64 / processor.as_secs_f64(),
+        }
+    }
+}
+
+/// What the threads that this process has now spent on the processor. Linux: `/proc/self/task/*/schedstat`.
+fn processor_time() -> Duration {
+    let spent = |task: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(task.expect("a thread").path().join("schedstat")).unwrap_or_default();
+        Duration::from_nanos(text.split_whitespace().next().and_then(|spent| spent.parse().ok()).unwrap_or_default())
+    };
+    std::fs::read_dir("/proc/self/task").expect("Linux").map(spent).sum()
+}
+
+fn per_second(count: usize, mut work: impl FnMut()) -> Rate {
+    let begin = Begin::now();
     (0..count).for_each(|_| work());
-    count as f64 / begin.elapsed().as_secs_f64()
+    begin.rate(count)
 }
 
 /// Each letter on the disk and read, as many at once as a busy server has.
-fn parsed_and_journalled(folder: &Path, letter: &[u8]) -> f64 {
+fn parsed_and_journalled(folder: &Path, letter: &[u8]) -> Rate {
     let options = JournalOptions {
         folder: folder.to_owned(),
         max_bytes: Size::mib(1024),
@@ -171,20 +222,21 @@ fn parsed_and_journalled(folder: &Path, letter: &[u8]) -> f64 {
             read(letter);
         }
     };
-    let begin = Instant::now();
+    let begin = Begin::now();
     runtime.block_on(stream::iter(0..SMALL).map(one).buffer_unordered(TOGETHER).for_each(|()| async {}));
-    let rate = SMALL as f64 / begin.elapsed().as_secs_f64();
+    let rate = begin.rate(SMALL);
     runtime.block_on(journal.close());
     rate
 }
 
-fn python(letter: &Path, count: usize) -> f64 {
+fn python(letter: &Path, count: usize) -> Rate {
     let output = Command::new("python3").args(["-c", PYTHON]).arg(letter).arg(count.to_string()).output();
     let output = output.expect("python3 is there");
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-    let rate = text.parse();
-    assert!(rate.is_ok(), "python3: {}", String::from_utf8_lossy(&output.stderr));
-    rate.unwrap_or_default()
+    let rates = text.split_once(' ').and_then(|(wall, processor)| Some((wall.parse().ok()?, processor.parse().ok()?)));
+    assert!(rates.is_some(), "python3: {}", String::from_utf8_lossy(&output.stderr));
+    let (wall, processor) = rates.unwrap_or_default();
+    Rate { wall, processor }
 }
 
 /// The most memory that this process had while it worked, in bytes. Linux: `/proc/self/clear_refs` begins anew.

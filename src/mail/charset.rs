@@ -3,7 +3,10 @@
 //! Bytes that are UTF-8 are taken as such where the label names no other multi-byte charset, as the wrong label is the
 //! common mistake; other unlabelled bytes are windows-1252. Nothing is refused: what is no character is replaced, and noted.
 
+use std::borrow::Cow;
+
 use mail_parser::decoders::charsets::map::charset_decoder;
+use memchr::memchr;
 
 /// Notes that something of the letter was replaced or cut.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,19 +33,20 @@ enum Label {
     Unknown,
 }
 
-/// Text from bytes in the charset `label`.
-pub(super) fn decode(bytes: &[u8], label: Option<&str>, loss: &mut Loss) -> String {
+/// Text from bytes in the charset `label`. Borrowed where the bytes are UTF-8, as they mostly are.
+pub(super) fn decode<'x>(bytes: &'x [u8], label: Option<&str>, loss: &mut Loss) -> Cow<'x, str> {
     if let Some(text) = marked(bytes, loss) {
-        return text;
+        return Cow::Owned(text);
     }
     // Nobody sends UTF-16 through SMTP, but some programs name the charset that they have in memory.
     let is_text = || !bytes.contains(&0) && std::str::from_utf8(bytes).is_ok();
     let label =
         label.filter(|label| !(label.get(..6).is_some_and(|name| name.eq_ignore_ascii_case("utf-16")) && is_text()));
     match read_label(label) {
-        Label::Other(decoder) => foreign(bytes, decoder, loss),
+        Label::Other(decoder) => Cow::Owned(foreign(bytes, decoder, loss)),
         Label::Silent | Label::Western if is_iso_2022_jp(bytes) => {
-            foreign(bytes, |bytes| encoding_rs::ISO_2022_JP.decode_without_bom_handling(bytes).0.into_owned(), loss)
+            let decoder = |bytes: &[u8]| encoding_rs::ISO_2022_JP.decode_without_bom_handling(bytes).0.into_owned();
+            Cow::Owned(foreign(bytes, decoder, loss))
         }
         label => common(bytes, &label, loss),
     }
@@ -60,9 +64,15 @@ fn marked(bytes: &[u8], loss: &mut Loss) -> Option<String> {
 
 fn read_label(label: Option<&str>) -> Label {
     let label = label.unwrap_or_default().trim_matches(|letter: char| letter.is_whitespace() || "\"'".contains(letter));
+    if label.is_empty() {
+        return Label::Silent;
+    }
+    if label.eq_ignore_ascii_case("utf-8") {
+        return Label::Utf8;
+    }
     match label.to_ascii_lowercase().as_str() {
-        "" | "default" | "8bit" | "7bit" | "unknown-8bit" | "x-unknown" | "unknown" | "binary" => Label::Silent,
-        "utf-8" | "utf8" | "utf_8" | "unicode-1-1-utf-8" | "utf8mb4" => Label::Utf8,
+        "default" | "8bit" | "7bit" | "unknown-8bit" | "x-unknown" | "unknown" | "binary" => Label::Silent,
+        "utf8" | "utf_8" | "unicode-1-1-utf-8" | "utf8mb4" => Label::Utf8,
         "us-ascii" | "ascii" | "ansi_x3.4-1968" | "iso-8859-1" | "iso8859-1" | "iso_8859-1" | "iso88591" | "latin1"
         | "windows-1252" | "cp1252" => Label::Western,
         // Charsets whose decoding depends on what went before, and which browsers give up on.
@@ -77,7 +87,7 @@ fn read_label(label: Option<&str>) -> Label {
 /// The letters of a Japanese mail without a label: only ASCII, and an escape to the double-byte set.
 fn is_iso_2022_jp(bytes: &[u8]) -> bool {
     let escape = |three: &[u8]| matches!(three, [0x1b, b'$', b'B' | b'@']);
-    bytes.contains(&0x1b) && bytes.is_ascii() && bytes.windows(3).any(escape)
+    memchr(0x1b, bytes).is_some() && bytes.is_ascii() && bytes.windows(3).any(escape)
 }
 
 fn foreign(bytes: &[u8], decoder: fn(&[u8]) -> String, loss: &mut Loss) -> String {
@@ -93,9 +103,9 @@ fn foreign(bytes: &[u8], decoder: fn(&[u8]) -> String, loss: &mut Loss) -> Strin
 }
 
 /// UTF-8 if it is, else windows-1252. Under the label UTF-8 bytes that are neither only now and then are replaced.
-fn common(bytes: &[u8], label: &Label, loss: &mut Loss) -> String {
+fn common<'x>(bytes: &'x [u8], label: &Label, loss: &mut Loss) -> Cow<'x, str> {
     let error = match std::str::from_utf8(bytes) {
-        Ok(text) => return text.to_owned(),
+        Ok(text) => return Cow::Borrowed(text),
         Err(error) => error,
     };
     let has_utf8 = bytes.get(..error.valid_up_to()).is_some_and(|valid| !valid.is_ascii())
@@ -103,12 +113,12 @@ fn common(bytes: &[u8], label: &Label, loss: &mut Loss) -> String {
     match label {
         Label::Utf8 if has_utf8 => {
             loss.note();
-            return String::from_utf8_lossy(bytes).into_owned();
+            return String::from_utf8_lossy(bytes);
         }
         Label::Utf8 | Label::Unknown => loss.note(),
         _ => {}
     }
-    encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned()
+    encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0
 }
 
 #[cfg(test)]
@@ -120,7 +130,7 @@ mod tests {
     fn decoded(bytes: &[u8], label: &str) -> (String, bool) {
         let mut loss = Loss::default();
         let text = decode(bytes, Some(label).filter(|label| !label.is_empty()), &mut loss);
-        (text, loss.happened())
+        (text.into_owned(), loss.happened())
     }
 
     #[test]

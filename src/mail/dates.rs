@@ -47,21 +47,32 @@ fn read(field: &[u8], loss: &mut Loss) -> Option<Timestamp> {
 
 /// With the names of months and zones that RFC 5322 knows: programs in Indonesia write their own.
 fn international(date: &str) -> String {
-    let word = |word: &str| match word {
-        "Mei" => "May".to_owned(),
-        "Agu" | "Agt" | "Ags" => "Aug".to_owned(),
-        "Okt" => "Oct".to_owned(),
-        "Nop" => "Nov".to_owned(),
-        "Des" => "Dec".to_owned(),
-        "WIB" => "+0700".to_owned(),
-        "WITA" => "+0800".to_owned(),
-        "WIT" => "+0900".to_owned(),
-        word => match word.strip_prefix("GMT").or_else(|| word.strip_prefix("UTC")) {
-            Some(zone) if zone.starts_with(['+', '-']) => zone.replace(':', ""),
-            _ => word.to_owned(),
-        },
-    };
-    date.split_whitespace().map(word).collect::<Vec<_>>().join(" ")
+    let mut words = String::with_capacity(date.len() + 8);
+    for word in date.split_whitespace() {
+        if !words.is_empty() {
+            words.push(' ');
+        }
+        let zone = word.strip_prefix("GMT").or_else(|| word.strip_prefix("UTC"));
+        match zone.filter(|zone| zone.starts_with(['+', '-'])) {
+            Some(zone) => words.extend(zone.split(':')),
+            None => words.push_str(international_word(word)),
+        }
+    }
+    words
+}
+
+fn international_word(word: &str) -> &str {
+    match word {
+        "Mei" => "May",
+        "Agu" | "Agt" | "Ags" => "Aug",
+        "Okt" => "Oct",
+        "Nop" => "Nov",
+        "Des" => "Dec",
+        "WIB" => "+0700",
+        "WITA" => "+0800",
+        "WIT" => "+0900",
+        word => word,
+    }
 }
 
 /// A date whose zone is missing is taken as UTC.

@@ -1,6 +1,6 @@
 //! The header fields of a letter or a part (RFC 5322, section 2.2), as they stand, within the limits.
 
-use std::io::BufRead;
+use memchr::memchr;
 
 use super::{
     charset::Loss,
@@ -25,6 +25,9 @@ const KNOWN: [&str; 14] = [
     "subject",
     "to",
 ];
+
+/// Bytes in which a field's name and its colon stand.
+const NAME: usize = 200;
 
 /// Fields in their order.
 #[derive(Default)]
@@ -68,8 +71,13 @@ impl<'x> Headers<'x> {
 
     /// The same, decoded; absent when empty.
     pub(super) fn text(&self, name: &str, loss: &mut Loss) -> Option<String> {
-        let text = words::text(self.first(name)?, loss).trim().to_owned();
-        Some(text).filter(|text| !text.is_empty())
+        let text = words::text(self.first(name)?, loss);
+        let said = text.trim();
+        match said.len() {
+            0 => None,
+            length if length == text.len() => Some(text),
+            _ => Some(said.to_owned()),
+        }
     }
 }
 
@@ -87,30 +95,32 @@ fn field_length(bytes: &[u8]) -> usize {
 
 /// Bytes of the first line with its end.
 pub(super) fn line_length(bytes: &[u8]) -> usize {
-    let mut rest = bytes;
-    // Reading from memory does not fail.
-    rest.skip_until(b'\n').unwrap_or(bytes.len())
+    memchr(b'\n', bytes).map_or(bytes.len(), |end| end + 1)
 }
 
 fn split(field: &[u8]) -> Option<(&str, &[u8])> {
-    let colon = field.iter().take(200).position(|byte| *byte == b':')?;
+    let (name, value) = split_bytes(field)?;
+    Some((std::str::from_utf8(name).ok()?, value))
+}
+
+fn split_bytes(field: &[u8]) -> Option<(&[u8], &[u8])> {
+    let colon = memchr(b':', field.get(..NAME).unwrap_or(field))?;
     let name = field.get(..colon)?.trim_ascii_end();
     let is_name = !name.is_empty() && name.iter().all(u8::is_ascii_graphic);
-    let name = std::str::from_utf8(name).ok().filter(|_| is_name)?;
-    Some((name, field.get(colon + 1..)?.trim_ascii()))
+    is_name.then_some((name, field.get(colon + 1..)?.trim_ascii()))
 }
 
 /// A line that could be a field.
 pub(super) fn is_field(line: &[u8]) -> bool {
-    split(line).is_some()
+    split_bytes(line).is_some()
 }
 
 /// A line that is a field without doubt: text seldom begins so.
 pub(super) fn is_known_field(line: &[u8]) -> bool {
     split(line).is_some_and(|(name, _)| {
-        let name = name.to_ascii_lowercase();
-        KNOWN.contains(&name.as_str())
-            || ["x-", "content-", "list-", "arc-", "dkim-"].iter().any(|own| name.starts_with(own))
+        let starts = |own: &str| name.get(..own.len()).is_some_and(|start| start.eq_ignore_ascii_case(own));
+        KNOWN.iter().any(|known| known.eq_ignore_ascii_case(name))
+            || ["x-", "content-", "list-", "arc-", "dkim-"].into_iter().any(starts)
     })
 }
 

@@ -3,7 +3,9 @@
 //! Plain text is preferred to HTML unless it is empty, a stub or much poorer. Parts that follow each other are joined in
 //! order, and forwarded letters are appended with a short heading. What does not become text stays an attachment.
 
-use std::collections::BTreeSet;
+use std::{borrow::Cow, collections::BTreeSet};
+
+use memchr::{memchr_iter, memmem};
 
 use super::{
     calendar,
@@ -37,14 +39,15 @@ impl Content {
         let has_images =
             tree.parts.iter().any(|part| part.shape == Shape::Leaf && !part.kind.value.starts_with("text/"));
         let mut reader = Reader { tree, content: Self::default(), has_images, length: 0 };
-        let text = reader.part(0);
+        let mut text = reader.part(0);
         let mut content = reader.content;
-        let text = text.trim_end();
+        text.truncate(text.trim_end().len());
         let end = text.floor_char_boundary(TEXT);
         if end < text.len() {
             content.loss.note();
         }
-        text.get(..end).unwrap_or(text).clone_into(&mut content.text);
+        text.truncate(end);
+        content.text = text;
         content
     }
 }
@@ -121,16 +124,17 @@ impl Reader<'_, '_> {
             self.content.used.insert(number);
         }
         let body = self.decoded(number, part);
+        let length = body.len();
         let text = match kind {
             "text/html" | "application/xhtml+xml" => {
                 self.note_shown(&body);
                 html::text(&body)
             }
             "text/calendar" | "application/ics" => calendar::text(&body),
-            _ => self.plain(&body, &part.kind),
+            _ => self.plain(body, &part.kind),
         };
         // A page may be laid out to more than it holds.
-        self.length += body.len().max(text.len());
+        self.length += length.max(text.len());
         text
     }
 
@@ -175,14 +179,16 @@ impl Reader<'_, '_> {
         let charset = charset.or_else(|| html::charset(body).filter(|_| part.kind.value == "text/html"));
         let text = decode(body, charset.as_deref(), &mut loss);
         self.content.loss = loss;
-        if text.contains('\r') { text.replace("\r\n", "\n").replace('\r', "\n") } else { text }
+        with_newlines(text)
     }
 
-    fn plain(&mut self, text: &str, kind: &Field) -> String {
-        if text.contains("-----BEGIN PGP MESSAGE-----") {
-            self.content.unsupported = Some(ENCRYPTED);
+    fn plain(&mut self, mut text: String, kind: &Field) -> String {
+        if memmem::find(text.as_bytes(), b"-----BEGIN PGP ").is_some() {
+            if text.contains("-----BEGIN PGP MESSAGE-----") {
+                self.content.unsupported = Some(ENCRYPTED);
+            }
+            text = without_armour(&text);
         }
-        let text = without_armour(text);
         let says = |name: &str, value: &str| kind.parameter(name).is_some_and(|own| own.eq_ignore_ascii_case(value));
         if says("format", "flowed") {
             let space = if says("delsp", "yes") { SoftSpace::Deleted } else { SoftSpace::Kept };
@@ -282,6 +288,25 @@ impl Reader<'_, '_> {
         append(&mut heading, &text);
         heading
     }
+}
+
+/// Every end of a line as a line feed.
+fn with_newlines(text: Cow<'_, str>) -> String {
+    let mut returns = memchr_iter(b'\r', text.as_bytes()).peekable();
+    if returns.peek().is_none() {
+        return text.into_owned();
+    }
+    let mut lines = String::with_capacity(text.len());
+    let mut start = 0;
+    for at in returns {
+        lines.push_str(text.get(start..at).unwrap_or_default());
+        start = at + 1;
+        if text.as_bytes().get(start) != Some(&b'\n') {
+            lines.push('\n');
+        }
+    }
+    lines.push_str(text.get(start..).unwrap_or_default());
+    lines
 }
 
 /// Joins texts with a blank line between them.

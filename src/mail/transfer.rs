@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use memchr::memchr;
+
 /// Bytes that one piece holds at most.
 const PIECE: usize = 8 << 10;
 
@@ -43,7 +45,8 @@ impl Encoding {
         if self == Self::Identity {
             return Cow::Borrowed(bytes.get(..limit).unwrap_or(bytes));
         }
-        let mut all = Vec::with_capacity(limit.min(bytes.len() / 4 * 3 + 3));
+        let expected = if self == Self::QuotedPrintable { bytes.len() } else { bytes.len() / 4 * 3 + 3 };
+        let mut all = Vec::with_capacity(limit.min(expected));
         self.pieces(bytes, &mut |piece| {
             let room = limit.saturating_sub(all.len());
             all.extend_from_slice(piece.get(..room).unwrap_or(piece));
@@ -169,7 +172,10 @@ pub(super) fn hex_pair(pair: Option<[u8; 2]>) -> Option<u8> {
 /// White space at the end of a line was put there on the way and is dropped (RFC 2045, section 6.7, rule 3).
 fn quoted_printable(bytes: &[u8], take: &mut impl FnMut(&[u8])) {
     let mut out = Gather::new(take, bytes.len());
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+    let mut rest = bytes;
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at(memchr(b'\n', rest).map_or(rest.len(), |end| end + 1));
+        rest = after;
         let content = line.trim_ascii_end();
         let end: &[u8] = if line.ends_with(b"\r\n") {
             b"\r\n"
@@ -188,7 +194,7 @@ fn quoted_printable(bytes: &[u8], take: &mut impl FnMut(&[u8])) {
 }
 
 fn quoted_line<T: FnMut(&[u8])>(mut content: &[u8], out: &mut Gather<'_, T>) {
-    while let Some(mark) = content.iter().position(|byte| *byte == b'=') {
+    while let Some(mark) = memchr(b'=', content) {
         let (plain, rest) = content.split_at(mark);
         out.push(plain);
         match (hex_pair(rest.get(1..3).and_then(|pair| pair.try_into().ok())), rest) {

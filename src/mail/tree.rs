@@ -5,6 +5,8 @@
 
 use std::{collections::HashSet, ops::Range};
 
+use memchr::memmem;
+
 use super::{
     charset::Loss,
     fields::Field,
@@ -110,6 +112,7 @@ struct Scan<'t, 'x> {
     open: Vec<Open>,
     /// The boundaries of all open parts, so that a line of dashes is soon known to be none.
     boundaries: HashSet<Vec<u8>>,
+    line_of_dashes: memmem::Finder<'static>,
     place: Place,
     /// The levels that lie above this source.
     above: usize,
@@ -117,7 +120,15 @@ struct Scan<'t, 'x> {
 
 impl<'t, 'x> Scan<'t, 'x> {
     fn new(tree: &'t mut Tree<'x>, source: usize) -> Self {
-        Self { tree, source, open: Vec::new(), boundaries: HashSet::new(), place: Place::Head, above: 0 }
+        Self {
+            tree,
+            source,
+            open: Vec::new(),
+            boundaries: HashSet::new(),
+            line_of_dashes: memmem::Finder::new(b"\n--"),
+            place: Place::Head,
+            above: 0,
+        }
     }
 
     fn bytes(&self) -> &[u8] {
@@ -130,6 +141,9 @@ impl<'t, 'x> Scan<'t, 'x> {
         let mut at = self.start();
         self.begin(parent, at);
         while at < length {
+            if self.place == Place::Body {
+                at = self.dashes(at);
+            }
             let rest = self.bytes().get(at..).unwrap_or_default();
             let end = at + line_length(rest);
             at = match self.delimiter(at, end) {
@@ -163,6 +177,17 @@ impl<'t, 'x> Scan<'t, 'x> {
             return blank + length;
         }
         if is_known_field(first.get(..length).unwrap_or_default()) { blank } else { 0 }
+    }
+
+    /// Where the next line from `at` on that may be a boundary begins, else the end: no other line of a body is looked at.
+    fn dashes(&self, at: usize) -> usize {
+        let bytes = self.bytes();
+        let rest = bytes.get(at..).unwrap_or_default();
+        match () {
+            () if self.boundaries.is_empty() => bytes.len(),
+            () if rest.starts_with(b"--") => at,
+            () => self.line_of_dashes.find(rest).map_or(bytes.len(), |before| at + before + 1),
+        }
     }
 
     /// The open multipart whose boundary this line is, and whether it is the final one.

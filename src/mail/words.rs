@@ -1,6 +1,7 @@
 //! Encoded words of headers (RFC 2047), also those that break its rules: cut within a character, with blanks, in quotes.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use memchr::memchr3;
 
 use super::{
     charset::{Loss, decode},
@@ -13,7 +14,7 @@ pub(super) fn text(value: &[u8], loss: &mut Loss) -> String {
     if !value.contains("=?") {
         return value;
     }
-    rewrite(&value, loss, |word, out| out.push_str(&word))
+    rewrite(&value, loss, |word, out| out.push_str(word))
 }
 
 /// A header with a grammar: its words are encoded again, each run of them as one, in UTF-8.
@@ -33,7 +34,7 @@ pub(super) fn mended(value: &[u8], loss: &mut Loss) -> String {
 pub(super) fn unfold(value: &[u8], loss: &mut Loss) -> String {
     let text = decode(value, None, loss);
     let text = text.trim();
-    if !text.contains(['\r', '\n', '\t']) {
+    if memchr3(b'\r', b'\n', b'\t', text.as_bytes()).is_none() {
         return text.to_owned();
     }
     text.chars().filter(|letter| !matches!(letter, '\r' | '\n')).map(|c| if c == '\t' { ' ' } else { c }).collect()
@@ -46,7 +47,7 @@ struct Run<'x> {
     bytes: Vec<u8>,
 }
 
-fn rewrite(value: &str, loss: &mut Loss, mut write: impl FnMut(String, &mut String)) -> String {
+fn rewrite(value: &str, loss: &mut Loss, mut write: impl FnMut(&str, &mut String)) -> String {
     let mut out = String::with_capacity(value.len());
     let mut run: Option<Run<'_>> = None;
     let mut rest = value;
@@ -55,7 +56,7 @@ fn rewrite(value: &str, loss: &mut Loss, mut write: impl FnMut(String, &mut Stri
         let joins = run.as_ref().is_some_and(|_| between.trim().is_empty());
         let same = run.as_ref().is_some_and(|run| run.charset.eq_ignore_ascii_case(word.charset));
         if let Some(run) = run.take_if(|_| !(joins && same)) {
-            write(decode(&run.bytes, Some(run.charset), loss), &mut out);
+            write(&decode(&run.bytes, Some(run.charset), loss), &mut out);
         }
         if !joins {
             out.push_str(between);
@@ -65,7 +66,7 @@ fn rewrite(value: &str, loss: &mut Loss, mut write: impl FnMut(String, &mut Stri
         rest = rest.get(start + word.length..).unwrap_or_default();
     }
     if let Some(run) = run {
-        write(decode(&run.bytes, Some(run.charset), loss), &mut out);
+        write(&decode(&run.bytes, Some(run.charset), loss), &mut out);
     }
     out.push_str(rest);
     out

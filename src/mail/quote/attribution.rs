@@ -95,7 +95,12 @@ const INSIDE: &[(&str, &str)] = &[
 
 /// The header whose last line is `last`.
 pub(super) fn ending_at(lines: &Lines<'_>, last: usize) -> Option<Attribution> {
-    let end = without_marks(lines.short(last)).strip_suffix([':', '：'])?.trim_end();
+    let line = lines.short(last);
+    // Most lines end with a letter, and are soon known to be none.
+    if line.ends_with(|letter: char| letter.is_ascii_alphanumeric() || matches!(letter, '.' | ',')) {
+        return None;
+    }
+    let end = without_marks(line).strip_suffix([':', '：'])?.trim_end();
     if end.len() < SHORTEST {
         return None;
     }

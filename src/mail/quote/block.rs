@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use memchr::memchr2_iter;
+
 use super::{
     lines::{Lines, has_time},
     markers,
@@ -241,9 +243,16 @@ impl Fields {
     }
 }
 
+/// The first colon, also the wide one of East Asia.
+fn colon(line: &str) -> Option<usize> {
+    let bytes = line.as_bytes();
+    let wide = "：".as_bytes();
+    memchr2_iter(b':', wide[0], bytes).find(|at| bytes[*at] == b':' || bytes[*at..].starts_with(wide))
+}
+
 /// The field of a line, and its value.
 fn field(line: &str) -> Option<(Field, &str)> {
-    let at = line.find([':', '：'])?;
+    let at = colon(line)?;
     let is_mark = |letter: char| letter.is_whitespace() || matches!(letter, '*' | '_' | '\u{a0}');
     let name = line[..at].trim_matches(is_mark);
     if name.is_empty() || name.len() > LONGEST_NAME {

@@ -348,9 +348,15 @@ fn is_disclaimer(lines: &Lines<'_>, paragraph: Range<usize>) -> bool {
         words.push(' ');
     }
     let has = |table: &[&str]| table.iter().any(|phrase| words.contains(phrase));
-    let signs = SIGNS.iter().filter(|group| has(group)).count();
-    let speaks_of_itself = has(ITSELF) || HEADINGS.iter().take(2).any(|heading| words[1..].starts_with(heading));
-    (words.len() < 300 && has(PRINTING)) || (words.len() > 80 && speaks_of_itself && signs >= 3 && !has(PERSONAL))
+    if words.len() < 300 && has(PRINTING) {
+        return true;
+    }
+    // What is soon known goes first: most paragraphs do not speak of themselves.
+    let speaks_of_itself = || has(ITSELF) || HEADINGS.iter().take(2).any(|heading| words[1..].starts_with(heading));
+    words.len() > 80
+        && speaks_of_itself()
+        && !has(PERSONAL)
+        && SIGNS.iter().filter(|group| has(group)).take(3).count() == 3
 }
 
 /// Where a disclaimer starts when the ruler and the heading above it are counted in.

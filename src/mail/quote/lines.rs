@@ -2,33 +2,57 @@
 
 use std::ops::Range;
 
+use memchr::memchr_iter;
+
 /// Longest line that can be a header or a marker, in bytes.
 const SHORT: usize = 300;
 
 /// The lines of a text. A line's number past the last one is the end of the text.
 pub(super) struct Lines<'a> {
     text: &'a str,
-    /// Where each line starts, and the end of the text.
-    starts: Vec<usize>,
+    /// The lines, and an empty one at the end of the text.
+    lines: Vec<Line>,
+}
+
+/// Bytes of a line. Four for each number, as texts that are split are short: there may be as many lines as bytes.
+#[derive(Clone, Copy)]
+struct Line {
+    start: u32,
+    /// Without the space around it. All of these are asked for many times.
+    said: (u32, u32),
 }
 
 impl<'a> Lines<'a> {
     pub(super) fn of(text: &'a str) -> Self {
-        let mut starts = vec![0];
-        starts.extend(text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at + 1));
-        if starts.last() != Some(&text.len()) {
-            starts.push(text.len());
+        let mut lines = Vec::with_capacity(text.len() / 32 + 2);
+        let mut start = 0;
+        for end in memchr_iter(b'\n', text.as_bytes()).map(|at| at + 1).chain([text.len()]) {
+            if start < end {
+                let line = text.get(start..end).unwrap_or_default();
+                let said = trim_start(line);
+                let from = start + line.len() - said.len();
+                let to = from + trim_end(said).len();
+                lines.push(Line { start: start as u32, said: (from as u32, to as u32) });
+            }
+            start = end;
         }
-        Self { text, starts }
+        let end = text.len() as u32;
+        lines.push(Line { start: end, said: (end, end) });
+        Self { text, lines }
+    }
+
+    fn at(&self, line: usize) -> Line {
+        let end = self.text.len() as u32;
+        self.lines.get(line).copied().unwrap_or(Line { start: end, said: (end, end) })
     }
 
     pub(super) fn len(&self) -> usize {
-        self.starts.len() - 1
+        self.lines.len() - 1
     }
 
     /// The byte where a line starts.
     pub(super) fn start(&self, line: usize) -> usize {
-        self.starts.get(line).copied().unwrap_or(self.text.len())
+        self.at(line).start as usize
     }
 
     /// A line without its end.
@@ -40,7 +64,8 @@ impl<'a> Lines<'a> {
 
     /// A line without the space around it.
     pub(super) fn line(&self, line: usize) -> &'a str {
-        trim(self.raw(line))
+        let (from, to) = self.at(line).said;
+        self.text.get(from as usize..to as usize).unwrap_or_default()
     }
 
     /// The line, or nothing when it is too long for a header or a marker.
@@ -49,7 +74,8 @@ impl<'a> Lines<'a> {
     }
 
     pub(super) fn is_blank(&self, line: usize) -> bool {
-        is_blank(self.raw(line))
+        let (from, to) = self.at(line).said;
+        from == to
     }
 
     pub(super) fn is_all_blank(&self, mut range: Range<usize>) -> bool {
@@ -58,8 +84,8 @@ impl<'a> Lines<'a> {
 
     /// Does the line begin with `>`, or stand for quoted lines that the client hid?
     pub(super) fn is_quoted(&self, line: usize) -> bool {
-        let text = self.raw(line).trim_start_matches(is_space);
-        text.starts_with('>') || HIDDEN.iter().any(|hidden| starts_with(text, hidden))
+        let text = self.line(line);
+        text.starts_with('>') || (text.starts_with('[') && HIDDEN.iter().any(|hidden| starts_with(text, hidden)))
     }
 
     /// The next line that is not blank. It looks two lines ahead and no further.
@@ -84,9 +110,8 @@ impl<'a> Lines<'a> {
     pub(super) fn is_quote(&self, run: &Range<usize>) -> bool {
         let (mut said, mut numbers, mut is_nested) = (0, 0, false);
         for line in run.clone() {
-            let text = self.raw(line).trim_start_matches(is_space).trim_start_matches('>');
-            let text = text.trim_start_matches(is_space);
-            is_nested |= text.starts_with('>') || self.raw(line).trim_start_matches(is_space).starts_with(">>");
+            let text = self.line(line).trim_start_matches('>').trim_start_matches(is_space);
+            is_nested |= text.starts_with('>') || self.line(line).starts_with(">>");
             said += usize::from(!text.is_empty());
             numbers += usize::from(text.starts_with(|letter: char| letter.is_ascii_digit()));
         }
@@ -109,8 +134,15 @@ pub(super) fn is_space(letter: char) -> bool {
         || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{feff}' | '\u{ad}')
 }
 
-pub(super) fn trim(text: &str) -> &str {
-    text.trim_matches(is_space)
+/// Most lines begin and end with a letter that is no mark.
+fn trim_start(text: &str) -> &str {
+    let text = text.trim_ascii_start();
+    if text.as_bytes().first().is_some_and(u8::is_ascii_graphic) { text } else { text.trim_start_matches(is_space) }
+}
+
+fn trim_end(text: &str) -> &str {
+    let text = text.trim_ascii_end();
+    if text.as_bytes().last().is_some_and(u8::is_ascii_graphic) { text } else { text.trim_end_matches(is_space) }
 }
 
 pub(super) fn is_blank(text: &str) -> bool {

@@ -143,7 +143,9 @@ pub(super) fn is_forwarding_subject(subject: &str) -> bool {
 /// The words of `----- Original Message -----` in lower case.
 fn between_dashes(line: &str) -> Option<String> {
     let is_dash = |letter: char| matches!(letter, '-' | '_' | '=' | '*' | '—' | '–' | '>' | '<');
+    if line.chars().take(2).filter(|letter| is_dash(*letter)).count() < 2 {
+        return None;
+    }
     let words = line.trim_matches(|letter: char| is_dash(letter) || letter.is_whitespace() || letter == ':');
-    let dashes = line.chars().take_while(|letter| is_dash(*letter)).count();
-    (dashes >= 2 && !words.is_empty() && words.len() < 120).then(|| words.to_lowercase())
+    (!words.is_empty() && words.len() < 120).then(|| words.to_lowercase())
 }
