@@ -277,6 +277,14 @@ pub enum Refused {
     Later(String),
 }
 
+impl Refused {
+    /// Of a failed verdict: what could not be judged yet may be sent again.
+    pub fn of(verdict: Verdict) -> Self {
+        let later = verdict.checks.iter().any(|check| check.result == CheckResult::Temperror);
+        if later { Self::Later(verdict.detail) } else { Self::Unverified(verdict.detail) }
+    }
+}
+
 /// What the connection tells beside the request itself.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Peer<'p> {
@@ -321,8 +329,7 @@ impl Verifier {
         let peer = Peer { remote: receipt.remote, client_subject };
         let verdict = self.judge(&receipt.request, peer, now, receipt.channel.as_str());
         if verdict.result == VerdictResult::Fail && self.mode == VerifyMode::Enforce {
-            let later = verdict.checks.iter().any(|check| check.result == CheckResult::Temperror);
-            return Err(if later { Refused::Later(verdict.detail) } else { Refused::Unverified(verdict.detail) });
+            return Err(Refused::of(verdict));
         }
         Ok(Verified { receipt, verdict })
     }

@@ -80,8 +80,17 @@ pub struct Handshaken {
     /// `[[verify]]` must pass first.
     pub signed: bool,
     pub answer: Answer,
-    /// A URL to be asked for behind the answer; its host is on the manifest's list.
-    pub fetch: Option<String>,
+    /// What is to be asked for before the answer.
+    pub fetch: Option<Fetch>,
+}
+
+/// The URL by which a subscription is confirmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fetch {
+    /// On a host of the manifest's list.
+    Url(String),
+    /// There is none, or it leads elsewhere: nothing is asked for.
+    Elsewhere,
 }
 
 impl Webhook {
@@ -181,10 +190,10 @@ impl Handshake {
         Some(Self { rules: rules.clone(), when: when?, body: body?, fetch })
     }
 
-    /// The URL that the provider wants to be asked for, if it is on a host of the list.
-    fn url(&self, root: &Value, surroundings: &Surroundings<'_>) -> Option<String> {
-        let url = self.fetch.as_ref()?.run_first(root, surroundings).ok().flatten()?;
-        url.as_str().filter(|url| is_allowed(url, &self.rules.fetch_hosts)).map(str::to_owned)
+    fn fetch(&self, root: &Value, surroundings: &Surroundings<'_>) -> Option<Fetch> {
+        let url = self.fetch.as_ref()?.run_first(root, surroundings).ok().flatten();
+        let url = url.as_ref().and_then(Value::as_str).filter(|url| is_allowed(url, &self.rules.fetch_hosts));
+        Some(url.map_or(Fetch::Elsewhere, |url| Fetch::Url(url.to_owned())))
     }
 
     fn fits(&self, endpoint: &str, method: &str) -> bool {
@@ -198,7 +207,7 @@ impl Handshake {
             let body = self.body.render(root).ok().filter(|body| body.len() <= HANDSHAKE_BYTES)?;
             let content_type = Some(self.rules.respond.content_type.clone());
             let answer = Answer { status: self.rules.respond.status, content_type, body };
-            let fetch = self.url(root, surroundings);
+            let fetch = self.fetch(root, surroundings);
             return Some(Handshaken { signed: self.rules.signed.unwrap_or(!is_get), answer, fetch });
         }
         let status = self.rules.otherwise.as_ref()?.status;

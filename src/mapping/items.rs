@@ -227,6 +227,11 @@ impl Run<'_> {
         message.sent_at =
             self.field(fields.sent_at.as_ref(), "sent_at", item, |_, value| fields::moment_of(value, zone))?;
         message.group = self.group(fields, item)?;
+        // Of mail: the address without its detail, and the detail, as the reader of letters gives them.
+        if let Some(found) = message.to.as_deref().and_then(|to| self.surroundings.ours.find(to)) {
+            message.to = Some(found.address);
+            message.reply_token = found.detail;
+        }
         message.lossy = self.root.is_lossy() || self.room.lossy;
         Ok(message)
     }

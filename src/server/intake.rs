@@ -18,19 +18,21 @@ use http_body_util::BodyExt as _;
 
 use super::{App, Peer};
 use crate::{
-    adapter::webhook::{Answer, send::Outgoing},
+    adapter::webhook::{Answer, Fetch, Handshaken, send::Outgoing},
     channel::{Channel, Slot},
     clock,
     config::{ReplyAfter, remote_address},
     http::Http,
     journal::Durable,
-    receipt::{ChannelId, Receipt, ReceiptId, Request, VerdictResult},
+    receipt::{Receipt, ReceiptId, Request, VerdictResult},
     signature::Refused,
     telemetry::Outcome,
 };
 
 /// How long the reply waits for the store with `reply_after = "queue"`.
 const QUEUE_PATIENCE: Duration = Duration::from_millis(500);
+/// How long a handshake waits for what it has to ask for: providers give up after 15 s at the earliest (Amazon SNS).
+const CONFIRM_PATIENCE: Duration = Duration::from_secs(5);
 /// A body has to come at this pace at least, after its first seconds.
 const SLOWEST_BYTES_PER_SECOND: u64 = 1024;
 
@@ -89,11 +91,11 @@ async fn take(app: &Arc<App>, channel: &Arc<Channel>, endpoint: &str, http: Http
     let request =
         Request { method: parts.method.as_str().to_owned(), target, headers: raw_headers(&parts.headers), body };
     let now = clock::now();
-    if let Some((response, fetch)) = handshake(channel, endpoint, &request, remote, now)? {
-        if let Some(url) = fetch {
-            tokio::spawn(confirm(app.http.clone(), channel.id().clone(), url));
+    if let Some(handshaken) = handshake(channel, endpoint, &request, remote, now)? {
+        if let Some(fetch) = handshaken.fetch {
+            confirm(&app.http, channel, fetch).await?;
         }
-        return Ok(response);
+        return Ok(respond(handshaken.answer));
     }
     let id = ReceiptId(clock::uuid7(now));
     let facts = &channel.facts;
@@ -149,20 +151,30 @@ fn refusal(channel: &Channel, error: &Refused) -> Response {
     }
 }
 
-/// Asks for a URL that a verified handshake named, so that the provider begins to send. It comes again when it is not.
-async fn confirm(http: Http, channel: ChannelId, url: String) {
-    let shown = url.split('?').next().unwrap_or_default().to_owned();
-    let outgoing = Outgoing { method: "GET".to_owned(), url, shown, headers: Vec::new(), body: Vec::new() };
-    match http.send(outgoing).await {
-        Ok(response) if response.status < 300 => tracing::info!(channel.id = %channel, "a subscription is confirmed"),
-        Ok(response) => {
-            tracing::error!(channel.id = %channel, status = response.status, "a subscription is not confirmed");
+/// Asks for the URL that a verified handshake named, so that the provider begins to send. Without its yes the handshake
+/// fails, so that the provider comes again.
+async fn confirm(http: &Http, channel: &Channel, fetch: Fetch) -> Result<(), Response> {
+    let reason = match fetch {
+        Fetch::Elsewhere => "it names no https URL on one of `fetch_hosts`".to_owned(),
+        Fetch::Url(url) => {
+            let shown = url.split('?').next().unwrap_or_default().to_owned();
+            let outgoing = Outgoing { method: "GET".to_owned(), url, shown, headers: Vec::new(), body: Vec::new() };
+            match tokio::time::timeout(CONFIRM_PATIENCE, http.send(outgoing)).await {
+                Ok(Ok(response)) if response.status < 300 => {
+                    tracing::info!(channel.id = %channel.id(), "a subscription is confirmed");
+                    return Ok(());
+                }
+                Ok(Ok(response)) => format!("the status is {}", response.status),
+                Ok(Err(error)) => error.to_string(),
+                Err(_) => "no answer in time".to_owned(),
+            }
         }
-        Err(error) => tracing::error!(channel.id = %channel, %error, "a subscription is not confirmed"),
-    }
+    };
+    tracing::error!(channel.id = %channel.id(), reason, "a subscription is not confirmed");
+    Err(come_again("the subscription is not confirmed\n"))
 }
 
-/// The answer of a handshake, if the request is one, and what is to be asked for then; nothing is journalled.
+/// The handshake that the request is, if it is one; nothing is journalled.
 #[expect(clippy::result_large_err, reason = "the error is the answer to the provider, and is returned at once")]
 fn handshake(
     channel: &Channel,
@@ -170,14 +182,17 @@ fn handshake(
     request: &Request,
     remote: Option<IpAddr>,
     now: jiff::Timestamp,
-) -> Result<Option<(Response, Option<String>)>, Response> {
-    let Some(handshake) = channel.engine.handshake(endpoint, request, now, &channel.surroundings()) else {
+) -> Result<Option<Handshaken>, Response> {
+    let Some(handshaken) = channel.engine.handshake(endpoint, request, now, &channel.surroundings()) else {
         return Ok(None);
     };
-    if handshake.signed && channel.verifier.check(request, remote, now).result == VerdictResult::Fail {
-        return Err(refused());
+    if handshaken.signed {
+        let verdict = channel.verifier.check(request, remote, now);
+        if verdict.result == VerdictResult::Fail {
+            return Err(refusal(channel, &Refused::of(verdict)));
+        }
     }
-    Ok(Some((respond(handshake.answer), handshake.fetch)))
+    Ok(Some(handshaken))
 }
 
 fn content_type(headers: &HeaderMap) -> Option<&str> {

@@ -9,6 +9,9 @@ use super::{
     public_key::PublicKey,
 };
 
+/// Bytes of a URL that a request may name: a confirmation of Amazon SNS has a topic of 256 and a token of some hundred.
+const LONGEST_URL: usize = 2048;
+
 /// Keys that do not depend on the request.
 pub(super) fn known_keys<'k>(keys: &'k Keys, ring: &KeyRing) -> Result<Cow<'k, [PublicKey]>, Failure> {
     match keys {
@@ -43,5 +46,5 @@ pub fn is_allowed(url: &str, hosts: &[String]) -> bool {
         Some(parent) => host.strip_suffix(parent).is_some_and(|front| front.len() > 1 && front.ends_with('.')),
         None => *allowed == host,
     });
-    url.len() <= 512 && plain(path) && listed
+    url.len() <= LONGEST_URL && plain(path) && listed
 }

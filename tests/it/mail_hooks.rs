@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::hmac;
 use serde_json::{Value, json};
 
-use crate::harness::World;
+use crate::harness::{World, repository};
 
 const LETTER: &str = "From: Siti <siti@example.org>\r\nTo: lapor@kota.example\r\nSubject: Jalan rusak\r\nMessage-ID: <ID@example.org>\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nJalan di depan caf=E9 rusak.\r\n";
 
@@ -98,5 +98,98 @@ async fn a_letter_of_each_provider_is_a_complaint() {
     let said =
         |method: &str| checks.iter().find(|check| check["method"] == method).map(|check| check["result"].clone());
     assert_eq!((said("spf"), said("dkim")), (Some(Value::from("pass")), Some(Value::from("pass"))));
+    world.finish().await;
+}
+
+const SUBSCRIBER: &str = r#"
+manifest = 1
+id = "subscriber"
+title = "Whoever wants a URL to be asked for"
+version = "1.0.0"
+adapter = "webhook"
+medium = "sms"
+address = "phone"
+capabilities = ["text"]
+unconfirmed = true
+
+[settings.key]
+label = { id = "Kunci", en = "Key" }
+secret = true
+
+[receive]
+methods = ["POST"]
+content_types = ["application/json"]
+body = "json"
+
+[[handshake]]
+method = "POST"
+when = '.body.subscribe != null'
+respond = { status = 200, body = "" }
+fetch = ".body.subscribe"
+fetch_hosts = ["confirm.provider.invalid"]
+
+[[verify]]
+kind = "token"
+from = "header:X-Key"
+equals = "${key}"
+
+[message]
+each = ".body"
+id = ".id"
+from = ".from"
+text = ".text"
+
+[[sample]]
+name = "a message"
+settings = { key = "made-up" }
+url = "https://loket.example/in/subscriber"
+headers = { "Content-Type" = "application/json", "X-Key" = "made-up" }
+body = '{"id": "1", "from": "+6281100000001", "text": "air mati"}'
+[sample.expect]
+verify = "pass"
+messages = [{ id = "1" }]
+"#;
+
+/// Amazon SNS repeats only what is answered with a 5xx: a subscription that is answered otherwise waits for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_that_cannot_be_confirmed_yet_is_to_be_sent_again() {
+    let world = World::prepare().await;
+    let text = std::fs::read_to_string(repository("channels/ses-inbound.toml")).expect("the manifest");
+    world.write(
+        "channels/ses-inbound.toml",
+        &text.replace("\"sns.us-east-1.amazonaws.com\"", "\"sns.provider.invalid\""),
+    );
+    let arn = "arn:aws:sns:us-east-1:123456789012:surat";
+    let settings = format!("[settings]\naddresses = \"lapor@kota.example\"\ntopic_arn = \"{arn}\"\n");
+    world.write("config/channels/ses.toml", &format!("manifest = \"ses-inbound\"\n{settings}"));
+    world.write("channels/subscriber.toml", SUBSCRIBER);
+    world.write("config/secret-subscriber", "made-up");
+    let subscriber = "manifest = \"subscriber\"\n[settings]\nkey = { file = \"secret-subscriber\" }\n";
+    world.write("config/channels/subscriber.toml", subscriber);
+    let world = world.serve().await;
+
+    let certificate = "https://sns.provider.invalid/SimpleNotificationService-0.pem";
+    let mut body = json!({
+        "Type": "SubscriptionConfirmation", "MessageId": "m1", "Token": "t", "TopicArn": arn, "Message": "You have chosen",
+        "SubscribeURL": "https://sns.provider.invalid/?Action=ConfirmSubscription", "Timestamp": "2025-11-05T01:00:01.000Z",
+        "SignatureVersion": "2", "Signature": "bWFkZSB1cA==", "SigningCertURL": certificate,
+    });
+    let sns = [("content-type", "text/plain; charset=UTF-8")];
+    assert_eq!(post(&world, "ses", &sns, body.to_string().into_bytes()).await, 503, "the certificate is not there yet");
+    body["SigningCertURL"] = json!("https://elsewhere.invalid/a.pem");
+    assert_eq!(post(&world, "ses", &sns, body.to_string().into_bytes()).await, 401, "a certificate of somebody else");
+
+    for (key, url, status, words) in [
+        ("made-up", "https://confirm.provider.invalid/?token=1", 503, "the subscription is not confirmed\n"),
+        ("made-up", "https://elsewhere.invalid/?token=1", 503, "the subscription is not confirmed\n"),
+        ("another", "https://confirm.provider.invalid/?token=1", 401, "refused\n"),
+    ] {
+        let request = world.client.post(world.url("/in/subscriber")).header("content-type", "application/json");
+        let request = request.header("x-key", key).body(json!({ "subscribe": url }).to_string());
+        let response = request.send().await.expect("a reply");
+        let said = (response.status().as_u16(), response.text().await.expect("words"));
+        assert_eq!(said, (status, words.to_owned()), "{key} {url}");
+    }
+    assert!(world.events().await.is_empty(), "a handshake is no message");
     world.finish().await;
 }
