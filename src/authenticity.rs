@@ -11,7 +11,8 @@ use std::{
 };
 
 use mail_auth::{
-    AuthenticatedMessage, DkimOutput, DkimResult, DmarcResult, MessageAuthenticator, SpfOutput, SpfResult,
+    AuthenticatedMessage, DkimOutput, DkimResult, DmarcResult, DnsError, Error, MessageAuthenticator, SpfOutput,
+    SpfResult,
     dkim::DkimError,
     dmarc::verify::DmarcParameters,
     hickory_resolver::config::{ConnectionConfig, NameServerConfig, ResolverConfig, ResolverOpts},
@@ -20,6 +21,7 @@ use mail_auth::{
 use tokio::time::timeout;
 
 use crate::{
+    clock,
     mail::{Envelope, envelope::Protocol},
     network::Network,
     receipt::{Check, CheckResult, Receipt},
@@ -121,7 +123,9 @@ impl Authenticator {
             return unknown();
         }
         let found = timeout(PATIENCE, self.ask(dns, receipt)).await.unwrap_or_else(|_| unknown());
-        self.note(found.iter().any(|check| check.result == CheckResult::Temperror));
+        if self.are_too_many_failures(found.iter().any(|check| check.result == CheckResult::Temperror)) {
+            self.rest_if_dead(dns).await;
+        }
         found
     }
 
@@ -188,11 +192,26 @@ impl Authenticator {
         }
     }
 
-    fn note(&self, has_failed: bool) {
+    fn are_too_many_failures(&self, has_failed: bool) -> bool {
         let mut trouble = self.trouble();
         trouble.failures = if has_failed { trouble.failures + 1 } else { 0 };
-        if trouble.failures >= MOST_FAILURES && trouble.resting_until.is_none() {
-            trouble.resting_until = Instant::now().checked_add(REST);
+        let are_too_many = trouble.failures >= MOST_FAILURES && trouble.resting_until.is_none();
+        if are_too_many {
+            trouble.failures = 0;
+        }
+        are_too_many
+    }
+
+    /// The senders chose the names that nobody answered for, and three letters must not switch the checks off for all: a
+    /// name of our own, new each time so that no cache knows it, tells whether the DNS is there. That there is none is an answer.
+    async fn rest_if_dead(&self, dns: &MessageAuthenticator) {
+        let name = format!("{:x}.{}.", u64::from_ne_bytes(clock::random()), self.hostname.trim_matches('.'));
+        let answered = match timeout(QUESTION, dns.txt_raw_lookup(&*name)).await {
+            Ok(answer) => !matches!(answer, Err(Error::Dns(DnsError::Resolver(_)))),
+            Err(_) => false,
+        };
+        if !answered {
+            self.trouble().resting_until = Instant::now().checked_add(REST);
             tracing::warn!("the DNS does not answer: senders of letters are not checked for {} s", REST.as_secs());
         }
     }
@@ -297,9 +316,7 @@ fn of_dkim(result: &DkimResult) -> CheckResult {
     match result {
         DkimResult::Pass => CheckResult::Pass,
         // A body that was changed is a signature that does not hold (RFC 8601, section 2.7.1), not one that cannot be read.
-        DkimResult::Fail(_) | DkimResult::Neutral(mail_auth::Error::Dkim(DkimError::FailedBodyHashMatch)) => {
-            CheckResult::Fail
-        }
+        DkimResult::Fail(_) | DkimResult::Neutral(Error::Dkim(DkimError::FailedBodyHashMatch)) => CheckResult::Fail,
         DkimResult::Neutral(_) => CheckResult::Neutral,
         DkimResult::TempError(_) => CheckResult::Temperror,
         DkimResult::PermError(_) => CheckResult::Permerror,

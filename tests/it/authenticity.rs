@@ -111,6 +111,19 @@ async fn a_name_server_that_says_nothing_makes_temperror_and_is_soon_left_alone(
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn letters_of_a_domain_that_does_not_answer_switch_no_checks_off() {
+    let dns = Dns::silent_about("slow.example", &[("_dmarc.example.org", "v=DMARC1; p=reject")]).await;
+    let authenticator = authenticator(&dns);
+    let slow = receipt(LETTER, "203.0.113.7", "x@slow.example");
+    for _ in 0..3 {
+        assert!(words(&authenticator, &slow).await.starts_with("spf=temperror"));
+    }
+    let forged = receipt(LETTER, "203.0.113.7", "x@nowhere.example");
+    let said = words(&authenticator, &forged).await;
+    assert!(said.contains("dmarc=fail"), "the next letter is checked: {said}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_relay_of_our_own_says_nothing_of_the_sender() {
     let dns = Dns::with(&[("example.org", "v=spf1 -all")]).await;
     let relays = vec!["192.0.2.0/24".parse().expect("a network")];
