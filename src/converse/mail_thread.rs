@@ -3,6 +3,7 @@
 //! A signed reply address goes before a Message-ID of ours, and that before a number in the subject. The first two can be
 //! had only by who was written to by us; a number can be guessed, so it counts for its own sender alone.
 
+use ring::hmac;
 use uuid::Uuid;
 
 use crate::{complaint::TrackingId, gateway::Gateway, mail::token, message::Message, normalise::text::cut};
@@ -28,9 +29,18 @@ const TAGS: [&str; 10] = [
 pub fn complaint(message: &Message, gateway: &Gateway) -> Option<Uuid> {
     let key = gateway.reporter_key.get()?;
     let by_address = message.reply_token.as_deref().and_then(|token| token::complaint_of(key, token));
+    by_address.or_else(|| of_our_letter(message, key))
+}
+
+/// Does the letter, or the report in it, name a letter of ours by its Message-ID?
+pub fn names_a_letter_of_ours(message: &Message, gateway: &Gateway) -> bool {
+    gateway.reporter_key.get().is_some_and(|key| of_our_letter(message, key).is_some())
+}
+
+fn of_our_letter(message: &Message, key: &hmac::Key) -> Option<Uuid> {
     // The newest reference is the last.
-    let references = message.reply_to.iter().chain(message.references.iter().rev());
-    by_address.or_else(|| references.into_iter().find_map(|id| token::complaint_of_message_id(key, id)))
+    let mut references = message.reply_to.iter().chain(message.references.iter().rev());
+    references.find_map(|id| token::complaint_of_message_id(key, id))
 }
 
 /// The tracking number in the subject.

@@ -92,9 +92,11 @@ impl Turn<'_> {
         self.material.carries_more() || mail_thread::matter(message).is_some_and(says_more)
     }
 
-    /// A report on letters of ours that did not arrive.
+    /// A report on a letter of ours that did not arrive. One that names no letter of ours is noted nowhere else, and is heard.
     fn is_bounce(&self) -> bool {
-        self.material.assembled.message.message.auto.as_ref().is_some_and(|auto| auto.bounce)
+        let message = &self.material.assembled.message.message;
+        let is_bounce = message.auto.as_ref().is_some_and(|auto| auto.bounce);
+        is_bounce && mail_thread::names_a_letter_of_ours(message, self.material.gateway)
     }
 
     /// The agency has asked within the last 14 days, and this is the answer (`complaint-format.md` §5.2, 6).

@@ -172,6 +172,13 @@ fn a_bounce_of_our_letter_is_no_complaint_and_any_other_is_one() {
     let other = complaint(siti.sends(60, Message { id: Some("<b1@example.org>".to_owned()), ..message.clone() }));
     assert_eq!(other.matter.say, None);
     siti.known = Some(record(&whole, &whole.complaint.reporter.reference));
+    let nameless = Message {
+        id: Some("<b2@example.org>".to_owned()),
+        reply_token: Some(token(siti.gateway.reporter_key(), whole.complaint.complaint_id)),
+        ..message.clone()
+    };
+    let kept = follow_up(siti.sends(75, nameless));
+    assert_eq!((kept.matter.say, kept.follow_up.complaint_id), (None, whole.complaint.complaint_id));
     message.references =
         vec![message_id(siti.gateway.reporter_key(), Some(whole.complaint.complaint_id), "0", "k.example")];
     let Conversed::Command(obeyed) = siti.sends(90, message) else {
