@@ -138,12 +138,12 @@ pub enum After {
 }
 
 impl OAuth {
-    /// The request that gets an access token.
-    pub fn request(&self) -> Outgoing {
+    /// The request that gets an access token for a refresh token: the channel's own, or what the provider gave in its place.
+    pub fn request(&self, refresh: &SecretString) -> Outgoing {
         let mut fields = vec![
             ("grant_type", "refresh_token"),
+            ("refresh_token", refresh.expose_secret()),
             ("client_id", self.client_id.as_str()),
-            ("refresh_token", self.refresh_token.expose_secret()),
         ];
         fields.extend(self.client_secret.as_ref().map(|secret| ("client_secret", secret.expose_secret())));
         fields.extend(self.scope.as_deref().map(|scope| ("scope", scope)));
@@ -155,8 +155,11 @@ impl OAuth {
         Outgoing {
             method: "POST".to_owned(),
             url: self.token_url.clone(),
-            shown: self.token_url.clone(),
-            headers: vec![("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned())],
+            shown: self.token_url.split(['?', '#']).next().unwrap_or_default().to_owned(),
+            headers: vec![
+                ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()),
+                ("accept".to_owned(), "application/json".to_owned()),
+            ],
             body: body.into_bytes(),
         }
     }

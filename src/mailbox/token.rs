@@ -2,18 +2,14 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde::Deserialize;
 use tokio::time::Instant;
 
 use super::trouble::Trouble;
 use crate::{
-    adapter::{
-        mail::OAuth,
-        webhook::send::{Outgoing, auth::OauthToken},
-    },
+    adapter::{mail::OAuth, webhook::send::auth::OauthToken},
     http::Http,
-    percent,
 };
 
 /// One mailbox's token. It is in memory only; a restart asks anew.
@@ -72,7 +68,7 @@ impl Token {
     }
 
     async fn fetch(&self, oauth: &OAuth, refresh: &SecretString) -> Result<SecretString, Trouble> {
-        let answered = self.http.send(request(oauth, refresh)).await;
+        let answered = self.http.send(oauth.request(refresh)).await;
         let response = answered.map_err(|error| Trouble::Lost(error.to_string()))?;
         if response.status >= 500 || response.status == 429 {
             return Err(Trouble::Lost(format!("the token endpoint answers {}", response.status)));
@@ -95,29 +91,6 @@ struct Given {
     refresh_token: Option<String>,
 }
 
-fn request(oauth: &OAuth, refresh: &SecretString) -> Outgoing {
-    let secret = oauth.client_secret.as_ref().map(ExposeSecret::expose_secret);
-    let fields = [
-        ("grant_type", Some("refresh_token")),
-        ("refresh_token", Some(refresh.expose_secret())),
-        ("client_id", Some(oauth.client_id.as_str())),
-        ("client_secret", secret),
-        ("scope", oauth.scope.as_deref()),
-    ];
-    let pair = |(name, value): (&str, Option<&str>)| Some(format!("{name}={}", percent::encoded(value?)));
-    let body = fields.into_iter().filter_map(pair).collect::<Vec<_>>().join("&");
-    Outgoing {
-        method: "POST".to_owned(),
-        url: oauth.token_url.clone(),
-        shown: oauth.token_url.split(['?', '#']).next().unwrap_or_default().to_owned(),
-        headers: vec![
-            ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()),
-            ("accept".to_owned(), "application/json".to_owned()),
-        ],
-        body: body.into_bytes(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::sync::{
@@ -126,6 +99,7 @@ mod tests {
     };
 
     use axum::http::StatusCode;
+    use secrecy::ExposeSecret as _;
 
     use super::*;
 
@@ -138,7 +112,7 @@ mod tests {
             refresh_token: "r&s".into(),
             scope: Some("https://mail.google.com/".into()),
         };
-        let request = request(&oauth, &oauth.refresh_token);
+        let request = oauth.request(&oauth.refresh_token);
         let body = String::from_utf8(request.body.clone()).expect("a text");
         assert_eq!(
             body,

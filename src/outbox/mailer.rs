@@ -102,7 +102,9 @@ impl Mailer {
     async fn transport(&self, channel: &ChannelId, post: &Arc<Post>, http: &Http) -> Result<Transport, String> {
         let submission = post.submission.as_ref().ok_or("the channel has no `send_host`")?;
         let token = match &submission.login {
-            Some((_, Credential::OAuth(client))) => Some(self.tokens.token(http, client.request()).await?),
+            Some((_, Credential::OAuth(client))) => {
+                Some(self.tokens.token(http, client.request(&client.refresh_token)).await?)
+            }
             _ => None,
         };
         let same = |pool: &&Pool| {
