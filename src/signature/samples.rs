@@ -45,11 +45,12 @@ fn every_manifest_checks_its_samples_and_their_neighbours() {
     for entry in std::fs::read_dir(folder).expect("the manifests") {
         let path = entry.expect("a file").path();
         let text = std::fs::read_to_string(&path).expect("a manifest");
+        let table: toml::Table = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         // Those of letters need defaults and certificates: `channel` rehearses them.
-        if !text.contains("[[verify]]") || text.contains("medium       = \"email\"") {
+        if table.get("medium").and_then(toml::Value::as_str) == Some("email") {
             continue;
         }
-        let manifest: Manifest = toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        let manifest: Manifest = table.try_into().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         if manifest.verify.is_empty() {
             continue;
         }
