@@ -15,6 +15,7 @@ async fn start() -> World {
         ("generic-mime", "secret"),
         ("cloudflare-email", "secret"),
         ("mailgun-inbound", "signing_key"),
+        ("mailgun-parsed", "signing_key"),
         ("postmark-inbound", "password"),
         ("sendgrid-inbound", "password"),
     ] {
@@ -76,6 +77,19 @@ async fn a_letter_of_each_provider_is_a_complaint() {
         ("body-mime", &*body),
     ];
     assert_eq!(post(&world, id, &[("content-type", form)], multipart(&fields)).await, 200);
+    let id = "mailgun-parsed";
+    let signature = tag(id, &[now.as_bytes(), b"token2"]);
+    let fields = [
+        ("timestamp", &*now),
+        ("token", "token2"),
+        ("signature", &*signature),
+        ("recipient", "lapor@kota.example"),
+        ("from", "Siti <siti@example.org>"),
+        ("subject", "Jalan rusak"),
+        ("Message-Id", "<mailgun-parsed@example.org>"),
+        ("stripped-text", "Jalan di depan caf\u{e9} rusak."),
+    ];
+    assert_eq!(post(&world, id, &[("content-type", form)], multipart(&fields)).await, 200);
     let id = "postmark-inbound";
     let body = json!({ "MessageID": "x", "From": "siti@example.org", "RawEmail": letter(id) }).to_string();
     let headers = [("content-type", "application/json"), ("authorization", &*basic(id))];
@@ -86,7 +100,7 @@ async fn a_letter_of_each_provider_is_a_complaint() {
     let headers = [("content-type", form), ("authorization", &*basic(id))];
     assert_eq!(post(&world, id, &headers, multipart(&fields)).await, 200);
 
-    let events = world.wait_for_events(5).await;
+    let events = world.wait_for_events(6).await;
     for event in &events {
         let data = &event["data"];
         assert_eq!((&data["title"], &data["channel"]["name"]), (&json!("Jalan rusak"), &json!("email")), "{event}");

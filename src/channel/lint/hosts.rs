@@ -161,6 +161,25 @@ mod tests {
     }
 
     #[test]
+    fn a_subscription_is_confirmed_only_at_named_hosts_and_only_for_the_provider() {
+        let handshake = |lines: &str| {
+            format!(
+                "[[handshake]]\nmethod = \"POST\"\nwhen = \".body.url != null\"\n\
+                 respond = {{ status = 200, body = \"\" }}\nfetch = \".body.url\"\n{lines}\n[[verify]]\n"
+            )
+        };
+        let hosts = "fetch_hosts = [\"confirm.provider.example\"]\n";
+        assert_eq!(told("[[verify]]\n", &handshake(hosts), check), Vec::new());
+        for (lines, words, shown) in [
+            (String::new(), "`fetch_hosts` is missing", "\".body.url\""),
+            (hosts.replace("confirm.provider", "*"), "public suffix", "[\"*.example\"]"),
+            (format!("signed = false\n{hosts}"), "a URL that anybody may send", "\".body.url\""),
+        ] {
+            tells("[[verify]]\n", &handshake(&lines), check, (Error, words, shown));
+        }
+    }
+
+    #[test]
     fn our_own_network_is_known_by_its_addresses() {
         for private in ["127.0.0.1:80", "10.0.0.1", "[::1]:80", "localhost:13013", "kannel"] {
             assert!(is_private(private), "{private}");
