@@ -23,8 +23,10 @@ use crate::{
 
 /// A number that gets more answers than [`LOOP_ANSWERS`] within this time talks to us as a machine does.
 pub const LOOP_WINDOW: SignedDuration = SignedDuration::from_mins(5);
-/// Answers to one sender within [`LOOP_WINDOW`].
+/// Answers to one sender within [`LOOP_WINDOW`], where one message is one complaint.
 pub const LOOP_ANSWERS: usize = 3;
+/// In a chat, where each message has its answer: more than a person in a hurry needs, and still an end for two machines.
+pub const CHAT_ANSWERS: usize = 32;
 
 /// Of [`Terms::answers_a_day`].
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -67,10 +69,12 @@ pub struct Occasion<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
     pub channel: &'a ChannelId,
-    /// False: nothing is sent on our own initiative; questions are still answered.
+    /// False: nothing is sent on our own initiative, as the channel or the citizen wants it; questions are still answered.
     pub acknowledge: bool,
     /// The manifest says how a text is sent.
     pub can_send: bool,
+    /// Answers to one sender within [`LOOP_WINDOW`].
+    pub answers_in_a_row: usize,
     /// Answers to one sender in a day, where there is a cap.
     pub answers_a_day: Option<usize>,
     /// The channel's name: the subject of a letter that is about no report.
@@ -88,8 +92,8 @@ pub fn acknowledge(
     now: Timestamp,
 ) -> Option<OutboxEntry> {
     let said = occasion.said;
-    let wanted = (terms.acknowledge && !sender.stopped) || is_asked_for(said.message);
-    let in_loop = sender.answers_within(LOOP_WINDOW, now) >= LOOP_ANSWERS;
+    let wanted = terms.acknowledge || is_asked_for(said.message);
+    let in_loop = sender.answers_within(LOOP_WINDOW, now) >= terms.answers_in_a_row;
     let enough = terms.answers_a_day.is_some_and(|most| sender.answers_within(DAY, now) >= most);
     if !occasion.replyable || !terms.can_send || !wanted || in_loop || enough {
         return None;
@@ -220,6 +224,7 @@ mod tests {
                 channel: &channel,
                 acknowledge: acknowledge_here,
                 can_send,
+                answers_in_a_row: LOOP_ANSWERS,
                 answers_a_day: None,
                 title: "Loket",
             };
