@@ -85,6 +85,22 @@ enum Way {
     Add,
 }
 
+/// What the words of a message are.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Words {
+    /// Of the complaint.
+    Content,
+    /// They answered, or there were none.
+    Answer,
+}
+
+/// A message, taken for what it is.
+struct Taken {
+    way: Way,
+    part: Part,
+    words: Words,
+}
+
 /// Is there enough to act on?
 pub fn is_described(draft: &Draft, flow: &Flow) -> bool {
     let limits = &flow.limits;
@@ -108,12 +124,12 @@ pub fn step(mut draft: Box<Draft>, heard: &Heard<'_>, ears: &Ears<'_>) -> Next {
     }
     if draft.kept.len() >= flow.limits.messages {
         // Nothing that was written is lost: it goes as it is, with what was asked last among what is missing.
-        keep(&mut draft, heard, Part::Content);
+        keep(&mut draft, heard, Part::Content, Words::Content);
         return Next::Submitted(draft);
     }
-    let (way, part) = take(&mut draft, heard, ears, &mut before);
-    let tells = part == Part::Content && !heard.text.is_empty() && draft.state == State::Description;
-    keep(&mut draft, heard, part);
+    let Taken { way, part, words } = take(&mut draft, heard, ears, &mut before);
+    let tells = words == Words::Content && draft.state == State::Description;
+    keep(&mut draft, heard, part, words);
     let is_short = matches!(way, Way::Stay) && tells && !is_described(&draft, flow);
     go(draft, if is_short { Way::Miss } else { way }, ears, before)
 }
@@ -131,37 +147,36 @@ pub fn open(mut draft: Box<Draft>, ears: &Ears<'_>, before: Vec<&'static str>) -
 }
 
 /// Files and a pin first, as they fit every question; then a button, a word, an answer.
-fn take(draft: &mut Draft, heard: &Heard<'_>, ears: &Ears<'_>, before: &mut Vec<&'static str>) -> (Way, Part) {
+fn take(draft: &mut Draft, heard: &Heard<'_>, ears: &Ears<'_>, before: &mut Vec<&'static str>) -> Taken {
     let brings_more = heard.files > 0 || heard.pin.is_some();
     let part = if brings_more || heard.is_unsupported { Part::Content } else { Part::Answer };
     if let Some(pin) = heard.pin {
         draft.answers.pin = Some(pin.clone());
     }
-    if let Some(hide) = heard.hide {
+    let way = if let Some(hide) = heard.hide {
         draft.answers.privacy = Some(hide);
-        return (if draft.state == State::Privacy { Way::Forward } else { Way::Stay }, part);
-    }
-    if let Some((state, key)) = heard.press {
-        return (pressed(draft, state, key, heard, ears), part);
-    }
-    if let Some(motion) = heard.motion {
-        return (moved(draft, motion, ears.flow, brings_more), part);
-    }
-    if !heard.text.is_empty() {
+        if draft.state == State::Privacy { Way::Forward } else { Way::Stay }
+    } else if let Some((state, key)) = heard.press {
+        pressed(draft, state, key, heard, ears)
+    } else if let Some(motion) = heard.motion {
+        moved(draft, motion, ears.flow, brings_more)
+    } else if !heard.text.is_empty() {
         let options = words::options(draft, draft.state, &ears.flow.order);
-        if let Some(key) = words::key(heard.text, &options, ears.locales) {
-            return (answered(draft, key, AgreedBy::Text, heard), part);
+        match words::key(heard.text, &options, ears.locales) {
+            Some(key) => answered(draft, key, AgreedBy::Text, heard),
+            None => return written(draft, heard, ears, before),
         }
-        return written(draft, heard, ears, before);
-    }
-    if heard.is_unsupported {
+    } else if heard.is_unsupported {
         if draft.remark("unsupported") {
             before.push("chat.unsupported");
-            return (Way::Stay, part);
+            Way::Stay
+        } else {
+            Way::Silent
         }
-        return (Way::Silent, part);
-    }
-    (brought(draft, heard, before), part)
+    } else {
+        brought(draft, heard, before)
+    };
+    Taken { way, part, words: Words::Answer }
 }
 
 /// Files or a pin without a word.
@@ -285,25 +300,35 @@ fn pass(draft: &mut Draft, state: State) {
 }
 
 /// Words that are no choice.
-fn written(draft: &mut Draft, heard: &Heard<'_>, ears: &Ears<'_>, before: &mut Vec<&'static str>) -> (Way, Part) {
+fn written(draft: &mut Draft, heard: &Heard<'_>, ears: &Ears<'_>, before: &mut Vec<&'static str>) -> Taken {
     let text = heard.text.to_owned();
-    let is_more = heard.files > 0;
-    let answer = if is_more { Part::Content } else { Part::Answer };
+    let part = if heard.files > 0 { Part::Content } else { Part::Answer };
+    let answer = |way| Taken { way, part, words: Words::Answer };
+    let content = |way| Taken { way, part: Part::Content, words: Words::Content };
+    if words::is_answer(heard.text) {
+        // To a question that was asked before: it stands in the draft, and not among its words. `ya` is no place either.
+        return answer(Way::Stay);
+    }
+    if heard.files > 0 && draft.state != State::Description {
+        // The caption of a photo belongs to the photo, and answers nothing.
+        before.push("chat.attachment_ok");
+        return content(Way::Stay);
+    }
     match draft.state {
         State::When => {
             draft.answers.when = Some((text, words::day(heard.text, heard.today)));
-            (Way::Forward, answer)
+            answer(Way::Forward)
         }
         State::Location => {
             draft.answers.place = Some(text);
             draft.answers.pin = heard.pin.cloned();
             before.push("chat.location_ok");
-            (Way::Forward, answer)
+            answer(Way::Forward)
         }
         State::Agency => {
             let unknown = || AgencyHint { code: None, name: text.clone(), source: HintSource::Citizen };
             draft.answers.agency = Some((ears.agency)(heard.text).unwrap_or_else(unknown));
-            (Way::Forward, answer)
+            answer(Way::Forward)
         }
         State::Description => {
             if std::mem::take(&mut draft.rewrites) {
@@ -312,22 +337,20 @@ fn written(draft: &mut Draft, heard: &Heard<'_>, ears: &Ears<'_>, before: &mut V
                 }
             }
             // Whether it is enough is seen when it stands in the draft.
-            (Way::Stay, Part::Content)
+            content(Way::Stay)
         }
-        State::Review => (Way::Stay, Part::Content),
-        _ => (Way::Miss, Part::Content),
+        State::Review => content(Way::Stay),
+        _ => content(Way::Miss),
     }
 }
 
 /// The message stands in the draft from now on. Its pin is the draft's, and words that were an answer stand in their field.
-fn keep(draft: &mut Draft, heard: &Heard<'_>, part: Part) {
+fn keep(draft: &mut Draft, heard: &Heard<'_>, part: Part, words: Words) {
     let mut kept = heard.kept.clone();
     kept.part = part;
     let message = &mut kept.fragment.message;
     message.location = None;
-    let is_answer = heard.press.is_some() || heard.motion.is_some() || heard.hide.is_some();
-    let is_field = matches!(draft.state, State::When | State::Location | State::Agency);
-    if is_answer || (part == Part::Content && is_field && heard.files > 0) {
+    if words == Words::Answer {
         message.text = None;
     }
     draft.kept.push(kept);
@@ -345,7 +368,6 @@ fn go(mut draft: Box<Draft>, way: Way, ears: &Ears<'_>, mut before: Vec<&'static
             let last = before.pop().unwrap_or("chat.not_understood");
             Said::new(last, Vec::new(), ears.language)
         }
-        Way::Submit => return Next::Submitted(draft),
         Way::Drop(say) => return Next::Dropped { draft, say },
         Way::Add => return Next::Addition(draft),
         Way::Read => {
@@ -363,7 +385,7 @@ fn go(mut draft: Box<Draft>, way: Way, ears: &Ears<'_>, mut before: Vec<&'static
             ask::question(&draft, flow, ears.language)
         }
         Way::Forward if forward(&mut draft, flow) => ask::question(&draft, flow, ears.language),
-        Way::Forward => return Next::Submitted(draft),
+        Way::Forward | Way::Submit => return Next::Submitted(draft),
     };
     say.before = before;
     say.arguments.push(("n", draft.files().to_string()));
@@ -400,6 +422,8 @@ fn missed(draft: &mut Draft, flow: &Flow) -> Way {
 fn forward(draft: &mut Draft, flow: &Flow) -> bool {
     let from = draft.state;
     draft.misses = 0;
+    // Words that came with the consent count as those of the first message.
+    draft.quick |= from == State::Consent && is_long(draft, flow);
     let next = if std::mem::take(&mut draft.editing) {
         Some(State::Review)
     } else if from == State::Addition {

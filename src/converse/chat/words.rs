@@ -102,6 +102,12 @@ pub fn key(text: &str, options: &[Offered], locales: &Locales) -> Option<&'stati
     options.iter().find(fits).map(|(key, _)| *key)
 }
 
+/// Is it a word that answers some question, though not this one? A second `ya` is no word of a complaint.
+pub fn is_answer(text: &str) -> bool {
+    let said = plain(text);
+    SYNONYMS.iter().any(|(_, words)| words.contains(&said.as_str())) || said.parse::<u8>().is_ok()
+}
+
 /// Lower case, one space between words, no marks at the ends.
 fn plain(text: &str) -> String {
     let words: Vec<_> = text.split_whitespace().collect();

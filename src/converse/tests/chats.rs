@@ -203,7 +203,7 @@ fn the_first_answer_greets_and_explains_and_asks_in_one_message() {
 #[test]
 fn two_answers_that_do_not_fit_never_trap_anybody() {
     let mut chat = Chat::new();
-    assert_eq!(chat.says("saya mau lapor pak"), "chat.consent_ask");
+    assert_eq!(chat.says("mau lapor"), "chat.consent_ask");
     assert_eq!(chat.says("lampu padam"), "chat.not_understood");
     assert_eq!(chat.says("di depan pasar"), "chat.ask_type");
     assert_eq!(chat.says("pokoknya gelap"), "chat.not_understood");
@@ -529,4 +529,24 @@ proptest! {
         let last = chat.complaints.last().expect("it was just made");
         prop_assert!(last.complaint.description.contains(WORDS), "{}", last.complaint.description);
     }
+}
+
+#[test]
+fn a_word_for_an_earlier_question_and_a_caption_are_no_answers() {
+    let mut chat = Chat::new();
+    chat.says(WORDS);
+    let captioned = |chat: &mut Chat, words: &str| Message { text: Some(words.to_owned()), ..chat.photo() };
+    let photo = captioned(&mut chat, "ini lampunya");
+    assert_eq!(chat.sends(photo), Some("chat.consent_ask"), "no answer that does not fit");
+    assert_eq!(chat.says("ya"), "chat.ask_location");
+    assert_eq!(chat.says("ya"), "chat.ask_location");
+    let photo = captioned(&mut chat, "dan tiangnya");
+    assert_eq!(chat.sends(photo), Some("chat.ask_location"));
+    assert_eq!(chat.says("Jl. Melati"), "chat.review");
+    let photo = captioned(&mut chat, "kirim");
+    assert_eq!(chat.sends(photo), Some("chat.submitted"));
+    let document = &chat.complaint().complaint;
+    assert_eq!(document.description, format!("{WORDS}\nini lampunya\ndan tiangnya"));
+    let place = document.location.as_ref().and_then(|place| place.address_string.as_deref());
+    assert_eq!((place, document.attachments.len()), (Some("Jl. Melati"), 3));
 }
