@@ -394,6 +394,31 @@ async fn a_draft_survives_a_restart_in_the_middle_of_a_conversation() {
     world.stop().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_texts_and_the_questions_of_an_operator_are_those_that_a_citizen_reads() {
+    let (provider, port) = Provider::listen().await;
+    let world = World::prepare().await;
+    prepare(&world, port);
+    std::fs::create_dir_all(world.folder.path().join("config/locales")).expect("a folder");
+    world.write("config/locales/id.ftl", "chat-ask_when = Sejak kapan?\n");
+    world.write(
+        "config/conversation.toml",
+        "order = [\"description\", \"when\", \"review\"]\nquick = [\"description\", \"when\", \"review\"]\n",
+    );
+    let world = world.serve().await;
+    let mut one = citizen(1, &provider, &world.client, &Arc::new(vec![world.url("")]));
+    one.says(&words(&one.name)).await;
+    let question = one.hears().await;
+    assert!(question.contains("Sebelum mulai") && question.ends_with("Sejak kapan?"), "{question}");
+    one.says("20/11").await;
+    assert!(one.hears().await.contains("Periksa laporan Anda"));
+    one.says("kirim").await;
+    let event = world.wait_for_events(1).await.remove(0);
+    assert_eq!(event["data"]["consent"]["method"], "implied_by_message");
+    assert_eq!(event["data"]["incident_datetime_text"], "20/11");
+    world.finish().await;
+}
+
 /// How many talk at once in the test with kills.
 const CROWD: usize = 1_000;
 
