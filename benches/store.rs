@@ -82,6 +82,8 @@ impl Maker {
             status: None,
             failure: None,
             head: None,
+            choices: Vec::new(),
+            asks_location: false,
         };
         Transition {
             turn: None,

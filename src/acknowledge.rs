@@ -9,9 +9,13 @@ use ring::digest;
 
 use crate::{
     complaint::hex,
-    converse::{AnsweredLetter, Said},
+    converse::{
+        AnsweredLetter, Said,
+        said::{Label, Offer},
+    },
     gsm,
     locale::Locales,
+    message::Choice,
     receipt::ChannelId,
     sender::Sender,
     store::{LetterHead, OutboxEntry, OutboxKind},
@@ -19,8 +23,10 @@ use crate::{
 
 /// A number that gets more answers than [`LOOP_ANSWERS`] within this time talks to us as a machine does.
 pub const LOOP_WINDOW: SignedDuration = SignedDuration::from_mins(5);
-/// Answers to one sender within [`LOOP_WINDOW`].
+/// Answers to one sender within [`LOOP_WINDOW`], where one message is one complaint.
 pub const LOOP_ANSWERS: usize = 3;
+/// In a chat, where each message has its answer: more than a person in a hurry needs, and still an end for two machines.
+pub const CHAT_ANSWERS: usize = 32;
 
 /// Of [`Terms::answers_a_day`].
 const DAY: SignedDuration = SignedDuration::from_hours(24);
@@ -40,6 +46,12 @@ const ASKED_FOR: [&str; 11] = [
     "stopped",
 ];
 
+/// Texts that repeat the citizen's words: in a chat, to the account that wrote them a moment ago.
+const QUOTING: [&str; 2] = ["chat.review", "chat.location_choose"];
+
+/// Characters of a label.
+const LABEL_MAX: usize = 24;
+
 /// What an answer is about.
 #[derive(Debug)]
 pub struct Occasion<'a> {
@@ -57,10 +69,12 @@ pub struct Occasion<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct Terms<'a> {
     pub channel: &'a ChannelId,
-    /// False: nothing is sent on our own initiative; questions are still answered.
+    /// False: nothing is sent on our own initiative, as the channel or the citizen wants it; questions are still answered.
     pub acknowledge: bool,
     /// The manifest says how a text is sent.
     pub can_send: bool,
+    /// Answers to one sender within [`LOOP_WINDOW`].
+    pub answers_in_a_row: usize,
     /// Answers to one sender in a day, where there is a cap.
     pub answers_a_day: Option<usize>,
     /// The channel's name: the subject of a letter that is about no report.
@@ -78,8 +92,8 @@ pub fn acknowledge(
     now: Timestamp,
 ) -> Option<OutboxEntry> {
     let said = occasion.said;
-    let wanted = (terms.acknowledge && !sender.stopped) || is_asked_for(said.message);
-    let in_loop = sender.answers_within(LOOP_WINDOW, now) >= LOOP_ANSWERS;
+    let wanted = terms.acknowledge || is_asked_for(said.message);
+    let in_loop = sender.answers_within(LOOP_WINDOW, now) >= terms.answers_in_a_row;
     let enough = terms.answers_a_day.is_some_and(|most| sender.answers_within(DAY, now) >= most);
     if !occasion.replyable || !terms.can_send || !wanted || in_loop || enough {
         return None;
@@ -104,6 +118,8 @@ pub fn acknowledge(
             subject: subject(said, terms.title, locales),
             in_reply_to: letter.message_id.clone(),
         }),
+        choices: said.choices.iter().map(|choice| offered(choice, said, locales)).collect(),
+        asks_location: said.asks_location,
     })
 }
 
@@ -115,12 +131,27 @@ fn subject(said: &Said, title: &str, locales: &Locales) -> String {
     if said.message == "email.ack_body" { subject } else { format!("Re: {subject}") }
 }
 
-/// The words, if there are any and none of them is the citizen's.
+/// A choice with its label, cut to what every channel shows.
+fn offered(offer: &Offer, said: &Said, locales: &Locales) -> Choice {
+    let label = match &offer.label {
+        Label::Text(name) => locales.text(name, &said.language, &[]),
+        Label::Words(words) => words.clone(),
+    };
+    Choice { key: offer.key.clone(), label: label.chars().take(LABEL_MAX).collect() }
+}
+
+/// The words, if there are any. Those of the citizen stand among them only where the citizen is asked to check them.
 fn text(said: &Said, locales: &Locales) -> Option<String> {
-    if said.arguments.iter().any(|(name, _)| *name == "text") {
+    if said.arguments.iter().any(|(name, _)| *name == "text") && !QUOTING.contains(&said.message) {
         return None;
     }
-    let text = locales.text(said.message, &said.language, &said.arguments);
+    let mut arguments = said.arguments.clone();
+    for (argument, name) in &said.named {
+        let value = locales.text(name, &said.language, &said.arguments);
+        arguments.push((argument, value));
+    }
+    let texts = said.before.iter().chain([&said.message]).map(|name| locales.text(name, &said.language, &arguments));
+    let text = texts.filter(|text| !text.is_empty()).collect::<Vec<_>>().join("\n\n");
     // One SMS: what is longer is cut, and what would make it UCS-2 (the name of an agency) is written in plain letters.
     let text = if said.message.starts_with("sms") {
         gsm::cut(&gsm::fold(&text), gsm::SINGLE_SEPTETS).trim_end().to_owned()
@@ -150,7 +181,7 @@ mod tests {
     fn said(message: &'static str) -> Said {
         let arguments =
             vec![("id", "E3S-3E2-8JE".to_owned()), ("n", "3".to_owned()), ("url", "loket.example/data".to_owned())];
-        Said { message, arguments, language: "id".to_owned() }
+        Said::new(message, arguments, "id")
     }
 
     /// The answer on a channel that may do everything, to a sender who got none yet.
@@ -193,6 +224,7 @@ mod tests {
                 channel: &channel,
                 acknowledge: acknowledge_here,
                 can_send,
+                answers_in_a_row: LOOP_ANSWERS,
                 answers_a_day: None,
                 title: "Loket",
             };
@@ -267,9 +299,27 @@ mod tests {
 
     #[test]
     fn the_words_of_the_citizen_are_never_sent_back() {
-        let mut review = said("chat.review");
-        review.arguments.push(("text", "kata rahasia".to_owned()));
-        assert_eq!(Case { said: review, ..Case::default() }.answer(NOW), None);
+        let mut forwarded = said("chat.agency_question");
+        forwarded.arguments.push(("text", "kata rahasia".to_owned()));
+        assert_eq!(Case { said: forwarded, ..Case::default() }.answer(NOW), None);
+    }
+
+    #[test]
+    fn a_question_is_one_message_with_what_comes_before_it_and_its_choices() {
+        let mut question = said("chat.not_understood");
+        question.before = vec!["chat.emergency"];
+        question.named = vec![("question", "chat.consent_ask")];
+        let yes = Offer { key: "abcd1234:consent:yes".to_owned(), label: Label::Text("chat.consent_ask.consent_yes") };
+        let place = Offer {
+            key: "abcd1234:location:0".to_owned(),
+            label: Label::Words("Kelurahan Cilandak Barat, Jakarta".to_owned()),
+        };
+        question.choices = vec![yes, place];
+        let entry = Case { said: question, ..Case::default() }.answer(NOW).expect("an answer");
+        assert!(entry.text.starts_with("Bila ada bahaya") && entry.text.contains("\n\nMaaf"), "{}", entry.text);
+        assert!(entry.text.contains("Lanjutkan membuat laporan?"), "{}", entry.text);
+        let labels: Vec<_> = entry.choices.iter().map(|choice| choice.label.as_str()).collect();
+        assert_eq!(labels, ["Ya, lanjutkan", "Kelurahan Cilandak Barat"]);
     }
 
     #[test]
@@ -287,7 +337,7 @@ mod tests {
         fn whatever_the_values_an_sms_is_one_sms(value in "\\PC{0,200}", language in "\\PC{0,5}") {
             for message in ["sms.ack", "sms.status", "sms.too_short"] {
                 let arguments = vec![("id", value.clone()), ("agency", value.clone()), ("url", value.clone())];
-                let said = Said { message, arguments, language: language.clone() };
+                let said = Said::new(message, arguments, &language);
                 let text = Case { said, ..Case::default() }.answer(NOW).expect("an answer").text;
                 prop_assert!(gsm::septets(&text).is_some_and(|septets| septets <= 160));
             }

@@ -16,7 +16,7 @@ use crate::{
     message::Group,
     normalise::Normalised,
     receipt::{Origin, ReceiptId},
-    sender::{Flushed, Gathering, Sender, Waiting},
+    sender::{Flushed, FurtherReceipt, Gathering, Kept, Part, Sender, Waiting},
     store::{ClaimKey, SenderKey},
 };
 
@@ -86,6 +86,33 @@ impl Assembled {
         }
     }
 
+    /// What has to be remembered of it while a chat asks on.
+    pub fn kept(&self, part: Part) -> Kept {
+        let further = |list: &[String]| list.get(1..).unwrap_or_default().to_vec();
+        let other = |origin: &&Arc<Origin>| origin.id != self.message.origin.id;
+        let receipt = |origin: &Arc<Origin>| FurtherReceipt {
+            id: origin.id,
+            received_at: origin.received_at,
+            verdict: origin.verdict.clone(),
+            media_type: origin.media_type.clone(),
+            size_bytes: origin.size_bytes,
+            sha256: hex(&origin.sha256),
+        };
+        Kept {
+            part,
+            fragment: self.message.clone().into_fragment(),
+            claims: further(&self.claims),
+            message_ids: further(&self.message_ids),
+            receipts: self.origins.iter().filter(other).map(receipt).collect(),
+        }
+    }
+
+    /// All messages of a draft as one; None of an empty draft. `now` is the message that completed it: its claims are made
+    /// now, those of the others were made when they came.
+    pub fn of_draft(draft: Vec<Kept>, now: &Self, channel: &ChannelFacts) -> Option<Self> {
+        join::draft(draft, now, channel)
+    }
+
     fn alone(message: Normalised) -> Self {
         Self {
             claims: vec![message.claim.clone()],
@@ -106,6 +133,7 @@ impl Assembled {
 pub fn assemble(message: Normalised, sender: &mut Sender, channel: &ChannelFacts, now: Timestamp) -> Assembly {
     let whole = |assembled: Assembled| Assembly::Whole(Box::new(assembled));
     match message.message.group.clone() {
+        None if channel.converses() && message.replyable => burst(message, sender, channel, now),
         None => whole(Assembled::alone(message)),
         Some(Group::Parts { part: 1, total: 1, .. }) => whole(join::one(message)),
         Some(Group::Parts { part, total, .. }) if part == 0 || part > total => {
@@ -123,14 +151,35 @@ pub fn assemble(message: Normalised, sender: &mut Sender, channel: &ChannelFacts
     }
 }
 
+/// In a chat a photo and a pin wait for a moment for what comes with them: words or a button complete them, and many of
+/// them become one message, which is answered once.
+fn burst(message: Normalised, sender: &mut Sender, channel: &ChannelFacts, now: Timestamp) -> Assembly {
+    let said = &message.message;
+    let is_silent = said.text.is_none() && said.action.is_none() && said.edit_of.is_none() && said.reply_to.is_none();
+    if is_silent && (!said.attachments.is_empty() || said.location.is_some()) {
+        let key = hashed(&message, &["burst"]);
+        return gather(message, Place { key, part: 0, gathering: Gathering::Burst }, sender, channel, now);
+    }
+    let open = sender.waiting.iter().position(|waiting| waiting.gathering == Gathering::Burst);
+    match open.filter(|_| message.message.edit_of.is_none()) {
+        Some(open) => {
+            let waiting = sender.waiting.remove(open);
+            let key = message.sender;
+            Assembly::Whole(Box::new(join::all(waiting, Some(message), key, channel)))
+        }
+        None => Assembly::Whole(Box::new(Assembled::alone(message))),
+    }
+}
+
 /// Fragments whose deadline has passed go on as they are.
 pub fn flush_due(sender: &mut Sender, key: SenderKey, channel: &ChannelFacts, now: Timestamp) -> Vec<Assembled> {
     let mut due = Vec::new();
     while let Some(place) = sender.waiting.iter().position(|waiting| waiting.deadline <= now.as_millisecond()) {
         let waiting = sender.waiting.remove(place);
-        let flushed = remember_flushed(sender, &waiting, now);
-        let incomplete = waiting.gathering != Gathering::Album;
-        due.push(Assembled { incomplete, flushed: Some(flushed), ..join::all(waiting, None, key, channel) });
+        // Nothing is ever too late for a burst: what comes next is a message of its own.
+        let flushed = (waiting.gathering != Gathering::Burst).then(|| remember_flushed(sender, &waiting, now));
+        let incomplete = matches!(waiting.gathering, Gathering::Parts { .. });
+        due.push(Assembled { incomplete, flushed, ..join::all(waiting, None, key, channel) });
     }
     due
 }
@@ -228,7 +277,7 @@ fn part_of(group: Option<&Group>) -> u8 {
 fn is_last(waiting: &Waiting, gathering: Gathering) -> bool {
     match gathering {
         Gathering::Parts { total } => waiting.fragments.len() + 1 == usize::from(total),
-        Gathering::Album => waiting.fragments.len() + 1 == ALBUM_MAX,
+        Gathering::Album | Gathering::Burst => waiting.fragments.len() + 1 == ALBUM_MAX,
     }
 }
 
@@ -238,7 +287,7 @@ fn deadline(waiting: &Waiting, channel: &ChannelFacts, now: Timestamp) -> i64 {
     let after = |from: i64, span: crate::units::Span| from.saturating_add(millis(span));
     match waiting.gathering {
         Gathering::Parts { .. } => after(waiting.opened, channel.parts_timeout),
-        Gathering::Album => {
+        Gathering::Album | Gathering::Burst => {
             after(now.as_millisecond(), channel.album_window).min(after(waiting.opened, channel.album_max))
         }
     }

@@ -14,11 +14,13 @@ use crate::{
     channel::ChannelFacts,
     complaint::{Complaint, Event, EventKind, FollowUp, Medium, Sensitivity, TrackingId},
     gateway::Gateway,
+    locale::Locales,
     receipt::{ChannelId, ReceiptId},
     sender::Sender,
     store::{ClaimKey, ComplaintRecord},
 };
 
+pub mod chat;
 pub mod command;
 pub mod compose;
 mod earlier;
@@ -28,6 +30,7 @@ pub mod sms;
 mod target;
 mod turn;
 
+use chat::flow::Flow;
 use command::Command;
 use compose::Material;
 pub use said::Said;
@@ -38,8 +41,30 @@ use turn::Turn;
 pub enum Conversed {
     Complaint(Box<WholeComplaint>),
     FollowUp(Box<WholeFollowUp>),
+    /// It waits in a draft, and the citizen is asked on: `drafted`.
+    Drafted(Box<Drafted>),
     /// Answered and done: `command`.
     Command(Box<Obeyed>),
+}
+
+impl Conversed {
+    pub fn matter(&self) -> &Matter {
+        match self {
+            Self::Complaint(whole) => &whole.matter,
+            Self::FollowUp(whole) => &whole.matter,
+            Self::Drafted(drafted) => &drafted.matter,
+            Self::Command(obeyed) => &obeyed.matter,
+        }
+    }
+
+    fn matter_mut(&mut self) -> &mut Matter {
+        match self {
+            Self::Complaint(whole) => &mut whole.matter,
+            Self::FollowUp(whole) => &mut whole.matter,
+            Self::Drafted(drafted) => &mut drafted.matter,
+            Self::Command(obeyed) => &mut obeyed.matter,
+        }
+    }
 }
 
 /// What stands beside every outcome.
@@ -59,6 +84,8 @@ pub struct Matter {
     pub received_at: Timestamp,
     /// Of a channel for mail.
     pub letter: Option<AnsweredLetter>,
+    /// Messages of a draft that ended without becoming anything.
+    pub expired: u64,
 }
 
 /// The letter that an answer goes out to.
@@ -89,6 +116,13 @@ pub struct WholeFollowUp {
     /// Where the complaint went; empty when nobody knows any more: then the default queue.
     pub queue: String,
     pub sensitivity: Sensitivity,
+    pub matter: Matter,
+}
+
+#[derive(Debug)]
+pub struct Drafted {
+    /// The claim of the message: an answer's id is derived from it.
+    pub cause: String,
     pub matter: Matter,
 }
 
@@ -164,6 +198,10 @@ pub fn asks_about(message: &Assembled, sender: &Sender, channel: &ChannelFacts, 
     if let Some(id) = command.as_ref().and_then(Command::names) {
         return Some(Asked::Tracking(id.clone()));
     }
+    if channel.converses() && message.message.replyable && command.is_none() && sender.draft.is_none() {
+        // Whoever works on the last report may have asked something.
+        return sender.reports.last().map(|report| Asked::Complaint(report.complaint_id));
+    }
     if channel.medium == Medium::Email {
         let message = &message.message.message;
         let thread = mail_thread::complaint(message, gateway).map(Asked::Complaint);
@@ -182,14 +220,24 @@ pub fn converse(
     message: Assembled,
     sender: &mut Sender,
     known: Option<&ComplaintRecord>,
-    agencies: &Agencies,
+    rules: Rules<'_>,
     channel: &ChannelFacts,
     gateway: &Gateway,
     now: Timestamp,
 ) -> Conversed {
+    let Rules { agencies, flow, locales } = rules;
     let keyword = |token: &str| agencies.keyword(token);
+    let agency = |text: &str| agencies.named(text, None);
     let material = Material { assembled: &message, channel, gateway };
-    Turn { material, sender, known, keyword: &keyword, now }.take()
+    Turn { material, sender, known, keyword: &keyword, agency: &agency, flow, locales, now }.take()
+}
+
+/// What operators write about conversations.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    pub agencies: &'a Agencies,
+    pub flow: &'a Flow,
+    pub locales: &'a Locales,
 }
 
 #[cfg(test)]

@@ -187,6 +187,15 @@ impl fmt::Debug for Message {
     }
 }
 
+/// Something that a citizen is offered to choose: a button, a row of a list, or a number to type.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Choice {
+    /// What comes back as [`Message::action`] when it is pressed; at most 64 bytes (`callback_data` of Telegram).
+    pub key: String,
+    /// At most 20 characters (the title of a reply button of WhatsApp).
+    pub label: String,
+}
+
 /// A step of an answer on its way to the citizen. The order is the lattice of `channel-manifest.md` §3 `[receipts]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

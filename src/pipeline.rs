@@ -19,6 +19,7 @@ use crate::{
     agencies::Agencies,
     authenticity::Authenticator,
     channel::ChannelSet,
+    converse::chat::flow::Flow,
     gateway::Gateway,
     journal::{Journal, Tail},
     locale::Locales,
@@ -50,6 +51,8 @@ pub struct Rules {
     pub agencies: Agencies,
     pub routing: Routing,
     pub locales: Locales,
+    /// The questions of chats.
+    pub flow: Flow,
 }
 
 /// Everything that the stages are handed.

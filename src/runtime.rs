@@ -23,6 +23,7 @@ use crate::{
     },
     clock, config,
     config::Resolved,
+    converse::chat::flow::Flow,
     diagnostic::Diagnostic,
     gateway::Gateway,
     http::Http,
@@ -135,9 +136,12 @@ pub fn load_rules(resolved: &Resolved) -> Result<Rules, Vec<Diagnostic>> {
         Agencies::default()
     });
     let routing = Routing::load(folder, &agencies).map_err(|found| mistakes.extend(found)).ok();
-    let locales = Locales::load(&folder.join("locales")).map_err(|found| mistakes.extend(found)).ok();
-    match (routing, locales) {
-        (Some(routing), Some(locales)) if mistakes.is_empty() => Ok(Rules { agencies, routing, locales }),
+    let locales = Locales::load(folder).map_err(|found| mistakes.extend(found)).ok();
+    let flow = Flow::load(folder).map_err(|found| mistakes.extend(found)).ok();
+    match (routing, locales, flow) {
+        (Some(routing), Some(locales), Some(flow)) if mistakes.is_empty() => {
+            Ok(Rules { agencies, routing, locales, flow })
+        }
         _ => Err(mistakes),
     }
 }

@@ -9,14 +9,16 @@ use uuid::Uuid;
 
 use crate::complaint::{Privacy, TrackingId};
 
+mod draft;
 mod fragments;
 
+pub use draft::{Agreed, AgreedBy, Answers, Draft, FurtherReceipt, Kept, Part, State, Submitted};
 pub use fragments::{Flushed, Fragment, Gathering, Waiting};
 
 /// Reports that are remembered: STATUS without a number shows as many.
 const REPORTS: usize = 5;
 /// Times of answers that are remembered: the loop breaker and the cap of a day look at no more.
-pub const ANSWERS: usize = 16;
+pub const ANSWERS: usize = 32;
 /// Look-ups within an hour; more are not answered.
 const LOOK_UPS: usize = 10;
 /// Older reports whose follow-ups are still numbered.
@@ -86,6 +88,14 @@ pub struct Sender {
     /// The language that the citizen asked for: `id` or `en`.
     #[serde(rename = "l", skip_serializing_if = "Option::is_none")]
     pub language: Option<String>,
+    /// The complaint that a chat is asking about.
+    #[serde(rename = "d", skip_serializing_if = "Option::is_none")]
+    pub draft: Option<Box<Draft>>,
+    /// A draft was deleted because it was left too long, and the citizen has not been told yet.
+    #[serde(rename = "e", skip_serializing_if = "std::ops::Not::not")]
+    pub expired: bool,
+    #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
+    pub submitted: Option<Submitted>,
     /// BERHENTI: no more notifications. Answers to the citizen's own messages still go.
     #[serde(rename = "x", skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,
@@ -116,7 +126,8 @@ impl Sender {
 
     /// When a timer has to look at it.
     pub fn deadline(&self) -> Option<Timestamp> {
-        let first = self.waiting.iter().map(|waiting| waiting.deadline).min()?;
+        let draft = self.draft.iter().map(|draft| draft.next);
+        let first = self.waiting.iter().map(|waiting| waiting.deadline).chain(draft).min()?;
         Timestamp::from_millisecond(first).ok()
     }
 

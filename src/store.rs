@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     complaint::{Event, TrackingId},
-    message::DeliveryStatus,
+    message::{Choice, DeliveryStatus},
     receipt::{ChannelId, ReceiptId},
 };
 
@@ -251,6 +251,12 @@ pub struct OutboxEntry {
     /// Of an answer by mail.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub head: Option<LetterHead>,
+    /// What the citizen may choose from, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub choices: Vec<Choice>,
+    /// It asks where something is: a channel that can do so asks for the position itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asks_location: bool,
 }
 
 /// What an answer by mail has besides its words.

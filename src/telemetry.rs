@@ -53,7 +53,8 @@ struct AnswerLabel {
 pub struct Metrics {
     registry: Registry,
     received: Family<ChannelLabel, Counter>,
-    outcomes: Family<OutcomeLabel, Counter>,
+    /// Messages of a draft that ends unsent go from `drafted` to `expired`, so that these are no counters.
+    outcomes: Family<OutcomeLabel, Gauge>,
     ignored: Family<ChannelLabel, Counter>,
     reports: Family<ChannelLabel, Counter>,
     answers: Family<AnswerLabel, Counter>,
@@ -90,7 +91,7 @@ impl Default for Metrics {
         let received = Family::default();
         registry.register("received", "Messages that came in, by channel", received.clone());
         let outcomes = Family::default();
-        registry.register("outcome", "What became of each message, by channel", outcomes.clone());
+        registry.register("outcome_total", "What became of each message, by channel", outcomes.clone());
         let ignored = Family::default();
         registry.register("ignored", "Items of verified requests that are no messages", ignored.clone());
         let reports = Family::default();
@@ -165,12 +166,21 @@ impl Metrics {
         if messages > 0 {
             let channel = channel.to_owned();
             self.received.get_or_create(&ChannelLabel { channel: channel.clone() }).inc_by(messages);
-            self.outcomes.get_or_create(&OutcomeLabel { channel, outcome }).inc_by(messages);
+            self.outcomes.get_or_create(&OutcomeLabel { channel, outcome }).inc_by(as_signed(messages));
+        }
+    }
+
+    /// Messages that were drafted and will be nothing else: their draft was cancelled, or left too long.
+    pub fn expired(&self, channel: &str, messages: u64) {
+        if messages > 0 {
+            let label = |outcome| OutcomeLabel { channel: channel.to_owned(), outcome };
+            self.outcomes.get_or_create(&label(Outcome::drafted)).dec_by(as_signed(messages));
+            self.outcomes.get_or_create(&label(Outcome::expired)).inc_by(as_signed(messages));
         }
     }
 
     /// What `loket_outcome_total` says, for tests and the console.
-    pub fn booked(&self, channel: &str, outcome: Outcome) -> u64 {
+    pub fn booked(&self, channel: &str, outcome: Outcome) -> i64 {
         self.outcomes.get_or_create(&OutcomeLabel { channel: channel.to_owned(), outcome }).get()
     }
 
@@ -233,6 +243,10 @@ impl Metrics {
         let _ = encode(&mut text, &self.registry);
         text
     }
+}
+
+fn as_signed(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Sets up the log: JSON lines on standard error, so that a text can never forge a line. `filter` is `LOKET_LOG`.

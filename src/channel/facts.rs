@@ -68,6 +68,13 @@ impl ChannelFacts {
         }
     }
 
+    /// Are complaints asked about step by step (`conversation-flow.md` §1)? Where nothing may be said on our own initiative
+    /// nothing can be asked, and each message is taken as it is.
+    pub fn converses(&self) -> bool {
+        let is_chat = matches!(self.medium, Medium::Chat | Medium::Telegram | Medium::Whatsapp);
+        is_chat && self.can_reply && self.acknowledge
+    }
+
     /// RFC 3339 in the channel's zone; to the millisecond, unless the second is whole.
     pub fn time(&self, at: Timestamp) -> String {
         let at = Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);

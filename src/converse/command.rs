@@ -19,9 +19,10 @@ pub enum Command {
         confidential: bool,
         report: Option<TrackingId>,
     },
-    /// A word that moves within a conversation: there is none to move in.
-    Move,
-    New,
+    /// A word that moves within a conversation.
+    Move(Motion),
+    /// A new report; with what stood behind `/start` in a link to a bot.
+    New(Option<String>),
     Help,
     Notice,
     Language(&'static str),
@@ -55,6 +56,15 @@ impl Command {
     }
 }
 
+/// Where to go in a conversation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Motion {
+    Cancel,
+    Back,
+    Done,
+    Skip,
+}
+
 /// How a message reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reading {
@@ -81,6 +91,10 @@ pub fn read(text: &str) -> Reading {
         "hapus" | "delete" => about_report(rest, language_of(&word), Command::Erase, None),
         "tambah" | "add" => addition(rest, language_of(&word)),
         "bahasa" | "lang" | "language" => language(rest),
+        // A link to a bot may say where it was found: `https://t.me/<bot>?start=<payload>` (Telegram, deep linking).
+        "start" if first.starts_with('/') && is_payload(rest) => {
+            Reading::Command(Command::New(Some(rest.to_owned())), None)
+        }
         _ if is_anonymous(&word) || is_confidential(&word) => hide(text),
         _ if rest.is_empty() => alone(&word),
         _ => Reading::Content,
@@ -116,14 +130,23 @@ fn language_of(word: &str) -> Option<&'static str> {
 
 fn alone(word: &str) -> Reading {
     let command = match word {
-        "batal" | "cancel" | "kembali" | "back" | "selesai" | "done" | "lewati" | "skip" => Command::Move,
-        "baru" | "new" | "lapor" | "start" => Command::New,
+        "batal" | "cancel" => Command::Move(Motion::Cancel),
+        "kembali" | "back" => Command::Move(Motion::Back),
+        "selesai" | "done" => Command::Move(Motion::Done),
+        "lewati" | "skip" => Command::Move(Motion::Skip),
+        "baru" | "new" | "lapor" | "start" => Command::New(None),
         "bantuan" | "help" | "menu" => Command::Help,
         "privasi" | "privacy" => Command::Notice,
         "berhenti" | "stop" => Command::Stop,
         _ => return Reading::Content,
     };
     Reading::Command(command, language_of(word))
+}
+
+/// A-Z, a-z, 0-9, `_` and `-`, up to 64 of them.
+fn is_payload(text: &str) -> bool {
+    let is_good = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
+    (1..=64).contains(&text.len()) && text.bytes().all(is_good)
 }
 
 fn language(rest: &str) -> Reading {
@@ -244,8 +267,10 @@ mod tests {
             ("lang id", Command::Language("id")),
             ("STOP", Command::Stop),
             ("berhenti", Command::Stop),
-            ("batal", Command::Move),
-            ("/start", Command::New),
+            ("batal", Command::Move(Motion::Cancel)),
+            ("DONE", Command::Move(Motion::Done)),
+            ("/start", Command::New(None)),
+            ("/start dinas-jalan", Command::New(Some("dinas-jalan".to_owned()))),
         ] {
             match read(text) {
                 Reading::Command(read, _) => assert_eq!(read, command, "{text}"),
@@ -265,6 +290,8 @@ mod tests {
             "tambah petugas di loket",
             "bahasa petugas kasar sekali",
             "stop pungli!",
+            "start dinas",
+            "/start jalan rusak",
             "help us please",
             "status E3S-3E2-8JE sampai mana",
             "",

@@ -11,17 +11,18 @@ use crate::{
     assemble::Assembled,
     channel::ChannelFacts,
     complaint::{
-        Assurance, AttachmentKind, AttachmentState, ChannelRecord, ChosenBy, Complaint, Completeness, Consent,
-        ConsentMethod, ContactPoint, ContentDisclosure, DESCRIPTION_MAX_CHARS, DatedCheck, Disposition,
-        FileDisposition, FileRecord, Flag, FollowUp, Geometry, Intent, LegalBasis, LocationSource, Medium, Place,
-        Privacy, Provenance, RawRef, ReplyCapability, ReplyWays, ReportType, Reporter, ReporterDisclosure,
-        ReporterKind, SCHEMA_VERSION, Screening, TITLE_MAX_CHARS, Thread, TrackingId, derived_bytes, derived_uuid7,
-        hex, reporter_ref,
+        Assurance, AttachmentKind, AttachmentState, ChannelRecord, ChosenBy, Classification, ClassificationSource,
+        Complaint, Completeness, Consent, ConsentMethod, ContactPoint, ContentDisclosure, DESCRIPTION_MAX_CHARS,
+        DatedCheck, Disposition, FileDisposition, FileRecord, Flag, FollowUp, Geometry, Intent, LegalBasis,
+        LocationSource, Medium, Place, Privacy, Provenance, RawRef, ReplyCapability, ReplyWays, ReportType, Reporter,
+        ReporterDisclosure, ReporterKind, SCHEMA_VERSION, Screening, TITLE_MAX_CHARS, Thread, TrackingId,
+        derived_bytes, derived_uuid7, hex, reporter_ref,
     },
     gateway::Gateway,
     message::{Attachment, Identity, Location, Message},
     normalise::{Normalised, text::cut},
     receipt::{Check, Origin},
+    sender::{AgreedBy, Answers, State},
 };
 
 /// A provider's time further from ours is not believed.
@@ -342,6 +343,28 @@ pub fn complaint(material: &Material<'_>, choices: Choices<'_>) -> Complaint {
         completeness: Completeness { missing, incomplete_parts: material.assembled.incomplete, single_shot: true },
         raw_refs: material.raw_refs(),
         reply: material.reply_ways(),
+    }
+}
+
+/// Fills the fields of a complaint that a chat has asked about.
+pub fn told(complaint: &mut Complaint, material: &Material<'_>, answers: &Answers) {
+    if let Some(report_type) = answers.report_type {
+        complaint.report_type = report_type;
+        complaint.classification = Some(Classification { source: ClassificationSource::Citizen });
+    }
+    complaint.agency_hint = answers.agency.clone().or_else(|| complaint.agency_hint.take());
+    if let Some(agreed) = &answers.consent {
+        complaint.consent.given_at = Some(material.channel.time(agreed.at));
+        complaint.consent.method = match agreed.how {
+            AgreedBy::Button => ConsentMethod::Button,
+            AgreedBy::Text => ConsentMethod::Text,
+            AgreedBy::Writing => ConsentMethod::ImpliedByMessage,
+        };
+    }
+    complaint.completeness.single_shot = false;
+    // An agency that nobody wished for is not missing: the router decides.
+    if answers.report_type.is_none() && answers.passed.contains(&State::Type) {
+        complaint.completeness.missing.push("report_type".to_owned());
     }
 }
 

@@ -15,6 +15,45 @@ pub struct Said {
     pub arguments: Vec<(&'static str, String)>,
     /// BCP 47; the locales fall back to Indonesian.
     pub language: String,
+    /// Texts that stand before it in the same message, with the same arguments: a welcome, a remark on what came.
+    pub before: Vec<&'static str>,
+    /// Arguments whose value is a text itself, by its name: the label of a choice, a question that is asked again.
+    pub named: Vec<(&'static str, &'static str)>,
+    /// What the citizen may choose from.
+    pub choices: Vec<Offer>,
+    /// A channel that can do so asks for the position itself.
+    pub asks_location: bool,
+}
+
+/// A choice whose label is not found yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    pub key: String,
+    pub label: Label,
+}
+
+/// What stands on a button.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Label {
+    /// A text of the locales (`chat.consent_ask.consent_yes`).
+    Text(&'static str),
+    /// A tracking id, the name of a place.
+    Words(String),
+}
+
+impl Said {
+    /// A text alone.
+    pub fn new(message: &'static str, arguments: Vec<(&'static str, String)>, language: &str) -> Self {
+        Self {
+            message,
+            arguments,
+            language: language.to_owned(),
+            before: Vec::new(),
+            named: Vec::new(),
+            choices: Vec::new(),
+            asks_location: false,
+        }
+    }
 }
 
 /// Finds the words for an occasion, on one channel and in one language.
@@ -27,7 +66,7 @@ pub struct Speaker<'a> {
 
 impl Speaker<'_> {
     pub fn say(&self, message: &'static str, arguments: Vec<(&'static str, String)>) -> Said {
-        Said { message, arguments, language: self.language.to_owned() }
+        Said::new(message, arguments, self.language)
     }
 
     fn is_sms(&self) -> bool {

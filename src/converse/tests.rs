@@ -15,6 +15,7 @@ use crate::{
     store::StatusChange,
 };
 
+mod chats;
 mod letters;
 
 static COMPLAINT: LazyLock<Validator> = LazyLock::new(|| validator(COMPLAINT_SCHEMA));
@@ -55,6 +56,13 @@ fn at(second: i64) -> Timestamp {
 impl Citizen {
     fn on(medium: Medium) -> Self {
         Self { channel: channel(medium), gateway: gateway(), sender: Sender::default(), number: 0, known: None }
+    }
+
+    /// A channel that says nothing on its own initiative, so that it can ask nothing.
+    fn on_a_silent(medium: Medium) -> Self {
+        let mut citizen = Self::on(medium);
+        citizen.channel.acknowledge = false;
+        citizen
     }
 
     fn origin(&mut self, second: i64) -> Arc<Origin> {
@@ -98,9 +106,13 @@ impl Citizen {
     fn sends(&mut self, second: i64, message: Message) -> Conversed {
         let origin = self.origin(second);
         let message = normalise(&origin, 0, message, &self.channel);
-        let Assembly::Whole(assembled) = assemble(message, &mut self.sender, &self.channel, at(second)) else {
-            panic!("a message without a group is whole");
-        };
+        match assemble(message, &mut self.sender, &self.channel, at(second)) {
+            Assembly::Whole(assembled) => self.hears(second, &assembled),
+            _ => panic!("a message without a group is whole"),
+        }
+    }
+
+    fn hears(&mut self, second: i64, assembled: &Assembled) -> Conversed {
         let keyword = |token: &str| {
             token.eq_ignore_ascii_case("KOTACONTOH").then(|| AgencyHint {
                 code: Some("KOTA-CONTOH".to_owned()),
@@ -108,9 +120,19 @@ impl Citizen {
                 source: HintSource::Keyword,
             })
         };
-        let material = Material { assembled: &assembled, channel: &self.channel, gateway: &self.gateway };
+        let material = Material { assembled, channel: &self.channel, gateway: &self.gateway };
         let known = self.known.as_ref();
-        let turn = Turn { material, sender: &mut self.sender, known, keyword: &keyword, now: at(second) };
+        let (flow, locales) = (Flow::default(), Locales::default());
+        let turn = Turn {
+            material,
+            sender: &mut self.sender,
+            known,
+            keyword: &keyword,
+            agency: &keyword,
+            flow: &flow,
+            locales: &locales,
+            now: at(second),
+        };
         let conversed = turn.take();
         self.sender = Sender::decode(&self.sender.encode()).expect("what was written");
         check(&conversed);
@@ -155,7 +177,7 @@ fn check(conversed: &Conversed) {
     let (validator, document) = match conversed {
         Conversed::Complaint(whole) => (&COMPLAINT, serde_json::to_value(&whole.complaint)),
         Conversed::FollowUp(whole) => (&FOLLOWUP, serde_json::to_value(&whole.follow_up)),
-        Conversed::Command(_) => return,
+        Conversed::Drafted(_) | Conversed::Command(_) => return,
     };
     let document = document.expect("plain data");
     let errors: Vec<String> =
@@ -298,7 +320,7 @@ fn programs_and_forms_always_make_a_new_complaint() {
         citizen.complains(5, "Sampah menumpuk di depan pasar");
         citizen.complains(6, "STATUS");
     }
-    let mut chat = Citizen::on(Medium::Chat);
+    let mut chat = Citizen::on_a_silent(Medium::Chat);
     chat.complains(0, "Lampu jalan di depan pasar padam");
     assert_eq!(said(&chat.complains(5, "Sampah menumpuk di depan pasar").matter).0, "chat.submitted");
 }
@@ -442,7 +464,7 @@ fn words_of_the_whole_conversation_change_the_memory_only() {
 
 #[test]
 fn an_edited_message_corrects_its_report() {
-    let mut citizen = Citizen::on(Medium::Chat);
+    let mut citizen = Citizen::on_a_silent(Medium::Chat);
     let first = citizen.complains(0, "Lampu jalan di depan pasar padam");
     let mut edit = citizen.message("Lampu jalan di depan sekolah padam");
     edit.edit_of = Some(first.complaint.channel.message_ids[0].clone());
@@ -489,7 +511,16 @@ fn a_late_part_follows_the_complaint_that_went_without_it() {
     assert!(matches!(assemble(first, &mut citizen.sender, &citizen.channel, at(0)), Assembly::Waits { .. }));
     let flushed = crate::assemble::flush_due(&mut citizen.sender, key, &citizen.channel, at(600)).remove(0);
     let material = Material { assembled: &flushed, channel: &citizen.channel, gateway: &citizen.gateway };
-    let turn = Turn { material, sender: &mut citizen.sender, known: None, keyword: &|_| None, now: at(600) };
+    let turn = Turn {
+        material,
+        sender: &mut citizen.sender,
+        known: None,
+        keyword: &|_| None,
+        agency: &|_| None,
+        flow: &Flow::default(),
+        locales: &Locales::default(),
+        now: at(600),
+    };
     let whole = complaint(turn.take());
     assert!(whole.complaint.completeness.incomplete_parts && whole.matter.claim_keys.is_empty());
     let message = part(2, "padam", &citizen);
@@ -574,7 +605,7 @@ proptest! {
 
     #[test]
     fn whatever_comes_every_document_is_valid(medium in mediums(), all in proptest::collection::vec((0_i64..2_000, messages()), 1..5)) {
-        let mut citizen = Citizen::on(medium);
+        let mut citizen = Citizen::on_a_silent(medium);
         for (second, message) in all {
             // `sends` validates what it makes.
             let conversed = citizen.sends(second, message);

@@ -4,7 +4,8 @@ use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use super::{
-    AnsweredLetter, Conversed, Matter, Obeyed, Said, WholeComplaint, WholeFollowUp,
+    AnsweredLetter, Conversed, Drafted, Matter, Obeyed, Said, WholeComplaint, WholeFollowUp,
+    chat::flow::Flow,
     command::{self, Command},
     compose::{self, Addition, Choices, Material},
     earlier, mail_thread,
@@ -13,9 +14,11 @@ use super::{
     target::Target,
 };
 use crate::{
+    assemble::Assembled,
     complaint::{
         AgencyHint, Complaint, EventKind, Flag, Intent, Medium, Privacy, Relation, Thread, TrackingId, event_id,
     },
+    locale::Locales,
     sender::{Report, Sender},
     store::ComplaintRecord,
 };
@@ -34,11 +37,15 @@ pub struct Turn<'a> {
     pub known: Option<&'a ComplaintRecord>,
     /// The agency of an SMS keyword.
     pub keyword: &'a dyn Fn(&str) -> Option<AgencyHint>,
+    /// The agency whose name, alias or code a text is.
+    pub agency: &'a dyn Fn(&str) -> Option<AgencyHint>,
+    pub flow: &'a Flow,
+    pub locales: &'a Locales,
     pub now: Timestamp,
 }
 
 impl Turn<'_> {
-    pub fn take(self) -> Conversed {
+    pub fn take(mut self) -> Conversed {
         let text = self.text();
         let command =
             if obeys(self.material.channel.medium) { command::read(&text) } else { command::Reading::Content };
@@ -58,8 +65,16 @@ impl Turn<'_> {
             let target = Target::of(report);
             return self.add(target, Intent::AdditionalInformation, text, &language);
         }
+        if self.asks() && self.edits_the_draft() {
+            let cause = self.material.assembled.message.claim.clone();
+            let matter = self.matter(None, &language);
+            return Conversed::Drafted(Box::new(Drafted { cause, matter }));
+        }
         if let Some(target) = earlier::edited(&self.material, self.sender) {
             return self.add(target, Intent::Correction, text, &language);
+        }
+        if self.asks() {
+            return self.chat(command, text, &language);
         }
         let thread = self.thread_target();
         if thread.is_some() && self.is_bounce() {
@@ -78,6 +93,26 @@ impl Turn<'_> {
         }
     }
 
+    /// Is the citizen asked step by step? Only one who can be answered.
+    fn asks(&self) -> bool {
+        self.material.channel.converses() && self.material.replyable() && !self.material.is_nobody()
+    }
+
+    /// An edited message takes the place of its words in the draft; the draft is asked about as before.
+    fn edits_the_draft(&mut self) -> bool {
+        let message = &self.material.assembled.message.message;
+        let (Some(edited), Some(draft)) = (&message.edit_of, self.sender.draft.as_mut()) else { return false };
+        let is_it = |kept: &&mut crate::sender::Kept| kept.fragment.message.id.as_ref() == Some(edited);
+        let Some(kept) = draft.kept.iter_mut().find(is_it) else { return false };
+        if kept.part == crate::sender::Part::Content {
+            kept.fragment.message.text.clone_from(&message.text);
+        }
+        draft.kept.push(self.material.assembled.kept(crate::sender::Part::Answer));
+        draft.touched = self.now.as_millisecond();
+        draft.next = super::chat::deadline(draft, self.flow);
+        true
+    }
+
     /// A letter may say in its subject or its files what it is about, and have one word besides: only an answer to us, or
     /// a letter of nothing else, is a command without a number. `Selesai` in answer to a question is the answer.
     fn is_content_of_a_letter(&self, command: &Command) -> bool {
@@ -86,7 +121,7 @@ impl Turn<'_> {
         }
         let message = &self.material.assembled.message.message;
         if mail_thread::complaint(message, self.material.gateway).is_some() || mail_thread::is_answer(message) {
-            return matches!(command, Command::Move | Command::New);
+            return matches!(command, Command::Move(_) | Command::New(_));
         }
         let says_more = |matter: String| command::read(&matter) == command::Reading::Content;
         self.material.carries_more() || mail_thread::matter(message).is_some_and(says_more)
@@ -100,7 +135,7 @@ impl Turn<'_> {
     }
 
     /// The agency has asked within the last 14 days, and this is the answer (`complaint-format.md` §5.2, 6).
-    fn intent_of_answer(&self) -> Intent {
+    pub(super) fn intent_of_answer(&self) -> Intent {
         let last = self.known.and_then(|known| known.status.last());
         let is_asked =
             last.is_some_and(|last| last.status == "info_requested" && self.now.duration_since(last.at).abs() < ASKED);
@@ -128,6 +163,9 @@ impl Turn<'_> {
 
     /// What the citizen asked for, what the provider says, what the words are in, and at last the channel's.
     fn language(&self, word: Option<&str>) -> String {
+        // The words of a chat are few: what was spoken before counts more than the account's setting.
+        let before = self.sender.draft.as_ref().map(|draft| draft.language.as_str());
+
         let message = &self.material.assembled.message;
         let spoken = |tag: &str| {
             let base = tag.split('-').next().unwrap_or_default().to_ascii_lowercase();
@@ -136,19 +174,24 @@ impl Turn<'_> {
         let detected =
             message.language.as_ref().filter(|(_, sure)| *sure >= SURE).map(|(language, _)| language.as_str());
         let chosen = self.sender.language.as_deref().and_then(spoken);
-        let chosen =
-            chosen.or_else(|| word.and_then(spoken)).or_else(|| message.message.language.as_deref().and_then(spoken));
-        chosen.or_else(|| detected.and_then(spoken)).unwrap_or_else(|| self.material.channel.language.clone())
+        let chosen = chosen.or_else(|| word.and_then(spoken));
+        let account = message.message.language.as_deref().and_then(spoken);
+        let chosen = if self.material.channel.converses() {
+            chosen.or_else(|| detected.and_then(spoken)).or_else(|| before.and_then(spoken)).or(account)
+        } else {
+            chosen.or(account).or_else(|| detected.and_then(spoken))
+        };
+        chosen.unwrap_or_else(|| self.material.channel.language.clone())
     }
 
-    fn speaker<'b>(&self, language: &'b str) -> Speaker<'b>
+    pub(super) fn speaker<'b>(&self, language: &'b str) -> Speaker<'b>
     where
         Self: 'b,
     {
         Speaker { channel: self.material.channel, gateway: self.material.gateway, language }
     }
 
-    fn matter(&self, say: Option<Said>, language: &str) -> Matter {
+    pub(super) fn matter(&self, say: Option<Said>, language: &str) -> Matter {
         let assembled = self.material.assembled;
         // Two machines that answer each other never stop, so a machine is taken in and not answered (RFC 3834).
         let automatic = assembled.message.flags.iter().any(|flag| matches!(flag, Flag::AutoReply | Flag::Bulk));
@@ -164,6 +207,7 @@ impl Turn<'_> {
             claim_keys: assembled.claim_keys.clone(),
             receipts: assembled.receipts(),
             received_at: assembled.received_at,
+            expired: 0,
         }
     }
 
@@ -203,7 +247,7 @@ impl Turn<'_> {
     }
 
     /// A report with this number, if it is this sender's.
-    fn own(&self, id: &TrackingId) -> Option<Target> {
+    pub(super) fn own(&self, id: &TrackingId) -> Option<Target> {
         if self.material.is_nobody() || self.is_forged() {
             return None;
         }
@@ -222,7 +266,7 @@ impl Turn<'_> {
         }
     }
 
-    fn obey(self, command: Command, text: String, language: &str) -> Conversed {
+    pub(super) fn obey(self, command: Command, text: String, language: &str) -> Conversed {
         let speaker = self.speaker(language);
         match command {
             Command::Status(id) => self.status(id, language),
@@ -230,8 +274,8 @@ impl Turn<'_> {
             Command::Withdraw(id) => self.change(&id, Intent::Withdrawal, language),
             Command::Erase(id) => self.change(&id, Intent::ErasureRequest, language),
             Command::Hide { anonymous, confidential, report } => self.hide(anonymous, confidential, report, language),
-            Command::Move => self.done(Some(speaker.nothing_to_move()), language),
-            Command::New => {
+            Command::Move(_) => self.done(Some(speaker.nothing_to_move()), language),
+            Command::New(_) => {
                 self.sender.stopped = false;
                 self.done(Some(speaker.welcome()), language)
             }
@@ -249,16 +293,16 @@ impl Turn<'_> {
         }
     }
 
-    fn done(self, say: Option<Said>, language: &str) -> Conversed {
+    pub(super) fn done(self, say: Option<Said>, language: &str) -> Conversed {
         self.done_about(say, None, language)
     }
 
-    fn done_about(self, say: Option<Said>, complaint_id: Option<Uuid>, language: &str) -> Conversed {
+    pub(super) fn done_about(self, say: Option<Said>, complaint_id: Option<Uuid>, language: &str) -> Conversed {
         let cause = self.material.assembled.message.claim.clone();
         Conversed::Command(Box::new(Obeyed { cause, complaint_id, matter: self.matter(say, language) }))
     }
 
-    fn not_found(self, id: &TrackingId, language: &str) -> Conversed {
+    pub(super) fn not_found(self, id: &TrackingId, language: &str) -> Conversed {
         let said = self.speaker(language).not_found(id.as_str());
         self.done(Some(said), language)
     }
@@ -312,7 +356,7 @@ impl Turn<'_> {
     }
 
     /// Words or files on an earlier report. Without either it is no addition, but a message of its own.
-    fn add(self, target: Target, intent: Intent, words: String, language: &str) -> Conversed {
+    pub(super) fn add(self, target: Target, intent: Intent, words: String, language: &str) -> Conversed {
         let place = self.material.assembled.message.message.location.as_ref().map(compose::place_in_words);
         let words = match place {
             Some(place) if words.is_empty() => place,
@@ -400,40 +444,61 @@ impl Turn<'_> {
             Some((_, id)) => Some(self.speaker(language).duplicate(id)),
             None => self.first_words(&complaint, too_short, hint, language),
         };
+        self.remember(assembled, &complaint, text, first);
+        self.whole(complaint, say, language)
+    }
+
+    /// Notes the complaint in the sender's memory. `words`: their hash.
+    pub(super) fn remember(
+        &mut self,
+        assembled: &Assembled,
+        complaint: &Complaint,
+        words: u64,
+        first: Option<(Uuid, TrackingId)>,
+    ) {
         assembled.became(complaint.complaint_id, self.sender);
         self.sender.remember(Report {
             complaint_id: complaint.complaint_id,
             tracking_id: complaint.tracking_id.clone(),
             queue: String::new(),
             at: assembled.received_at.as_second(),
-            text,
+            text: words,
             sequence: 0,
-            privacy,
+            privacy: complaint.privacy,
             messages: assembled.message_ids.iter().map(|id| earlier::short_hash(id)).collect(),
             first,
         });
-        let claims = assembled.claims.iter().map(String::as_str);
+    }
+
+    pub(super) fn whole(self, complaint: Complaint, say: Option<Said>, language: &str) -> Conversed {
+        let claims = self.material.assembled.claims.iter().map(String::as_str);
         let id = event_id(&self.material.channel.id, EventKind::Received.short(), claims);
         Conversed::Complaint(Box::new(WholeComplaint { complaint, event_id: id, matter: self.matter(say, language) }))
     }
 
+    /// Of a message that names no other report.
+    pub(super) fn thread_of(material: &Material<'_>, first: Option<Uuid>) -> Thread {
+        let message = &material.assembled.message.message;
+        Thread {
+            in_reply_to: message.reply_to.clone(),
+            references: message.references.clone(),
+            related_complaint_id: first,
+            relation: first.map(|_| Relation::PossibleDuplicate),
+        }
+    }
+
     fn thread(&self, first: Option<Uuid>, hint: &Hint) -> Thread {
-        let message = &self.material.assembled.message.message;
         // Only the core learns which report was mentioned, and only if it is there.
         let mentioned = match hint {
             Hint::Mentions(id) => self.known.filter(|known| known.tracking_id == *id).map(|known| known.complaint_id),
             _ => None,
         };
-        let relation = match (first, mentioned) {
-            (Some(_), _) => Some(Relation::PossibleDuplicate),
-            (None, Some(_)) => Some(Relation::Mentions),
-            (None, None) => None,
-        };
-        Thread {
-            in_reply_to: message.reply_to.clone(),
-            references: message.references.clone(),
-            related_complaint_id: first.or(mentioned),
-            relation,
+        let thread = Self::thread_of(&self.material, first);
+        match mentioned.filter(|_| first.is_none()) {
+            Some(mentioned) => {
+                Thread { related_complaint_id: Some(mentioned), relation: Some(Relation::Mentions), ..thread }
+            }
+            None => thread,
         }
     }
 

@@ -220,6 +220,9 @@ impl Courier {
                 idempotency_key: &key,
                 receipts_url: counter.receipts_url,
                 reply_to: None,
+                // They stand under the last part, where the citizen has read everything.
+                choices: if place + 1 == parts.len() { &entry.choices } else { &[] },
+                asks_location: entry.asks_location && place + 1 == parts.len(),
             };
             match self.send_part(counter, send, &letter).await {
                 // Reports on the last part tell most of the whole.

@@ -100,6 +100,8 @@ fn entry(id: &str, kind: OutboxKind, text: &str) -> OutboxEntry {
         status: None,
         failure: None,
         head: None,
+        choices: Vec::new(),
+        asks_location: false,
     }
 }
 

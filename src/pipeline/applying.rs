@@ -51,8 +51,25 @@ pub(super) struct Pending {
     pub ticket: Ticket,
     pub channel: Arc<Channel>,
     pub message: Normalised,
-    /// What it was to be booked as, and whether an answer goes out, when the store broke off over it.
-    pub tried: Option<(Outcome, bool)>,
+    /// What came of it when the store broke off over it.
+    pub tried: Option<Came>,
+}
+
+/// What came of a message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Came {
+    pub outcome: Outcome,
+    /// An answer to the citizen waits to be sent.
+    pub answers: bool,
+    /// Messages that were drafted before and ended with it.
+    pub expired: u64,
+}
+
+/// Of a message that came to nothing because it was here before.
+impl Default for Came {
+    fn default() -> Self {
+        Self { outcome: Outcome::duplicate, answers: false, expired: 0 }
+    }
 }
 
 /// A batch taken apart.

@@ -10,7 +10,7 @@ use tokio::sync::watch;
 
 use super::{
     Pipeline,
-    applying::{Applier, FIRST_WAIT, LONGEST_WAIT, Pending, Stopped, pause, reservation},
+    applying::{Applier, Came, FIRST_WAIT, LONGEST_WAIT, Pending, Stopped, pause, reservation},
     transition::{Memory, Step},
 };
 use crate::{
@@ -29,9 +29,7 @@ const LONGEST_TURN: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 struct Answered {
     settled: Settled,
-    outcome: Outcome,
-    /// An answer to the citizen waits to be sent.
-    answers: bool,
+    came: Came,
 }
 
 /// Why a round came to nothing.
@@ -123,35 +121,31 @@ impl Applier {
         self.reserve_others(pending, &mut steps, &mut over).await?;
         let (transitions, rest): (Vec<_>, Vec<_>) = steps
             .into_iter()
-            .map(|(place, Step { transition, outcome })| {
+            .map(|(place, Step { transition, outcome, expired })| {
                 let answers = !transition.outbox.is_empty();
-                (transition, (place, outcome, answers))
+                (transition, (place, Came { outcome, answers, expired }))
             })
             .unzip();
         let settled = match self.pipeline.store.settle(transitions).await {
             Ok(settled) => settled,
             Err(error) => {
                 // It may have been applied for all we know: then the next round is told that it was, and not as what.
-                for (place, outcome, answers) in rest {
-                    pending[place].tried = Some((outcome, answers));
+                for (place, came) in rest {
+                    pending[place].tried = Some(came);
                 }
                 return Err(error.into());
             }
         };
         let mut answered: Vec<_> = over
             .into_iter()
-            .map(|over| Answered {
-                settled: over.unwrap_or(Settled::Conflict),
-                outcome: Outcome::duplicate,
-                answers: false,
-            })
+            .map(|over| Answered { settled: over.unwrap_or(Settled::Conflict), came: Came::default() })
             .collect();
-        for (settled, (place, outcome, answers)) in settled.into_iter().zip(rest) {
-            answered[place] = Answered { settled, outcome, answers };
+        for (settled, (place, came)) in settled.into_iter().zip(rest) {
+            answered[place] = Answered { settled, came };
         }
         for (pending, answered) in pending.iter().zip(&mut answered) {
             if answered.settled == Settled::Repeated {
-                (answered.outcome, answered.answers) = pending.tried.unwrap_or((Outcome::duplicate, false));
+                answered.came = pending.tried.unwrap_or_default();
             }
         }
         Ok(answered)
@@ -223,10 +217,15 @@ impl Applier {
         stop: &mut watch::Receiver<bool>,
     ) -> Result<(Vec<Pending>, bool), Stopped> {
         let (mut left, mut rung) = (Vec::new(), false);
-        for (mut pending, Answered { settled, outcome, answers }) in pending.into_iter().zip(answered) {
+        for (mut pending, Answered { settled, came: Came { outcome, answers, expired } }) in
+            pending.into_iter().zip(answered)
+        {
             let channel = pending.channel.facts.id.as_str();
             let outcome = match settled {
-                Settled::Applied | Settled::Repeated => outcome,
+                Settled::Applied | Settled::Repeated => {
+                    self.pipeline.metrics.expired(channel, expired);
+                    outcome
+                }
                 Settled::Duplicate { .. } => Outcome::duplicate,
                 Settled::NonceReused => {
                     let reason = "the nonce was used before with another body".to_owned();

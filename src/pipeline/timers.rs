@@ -1,4 +1,4 @@
-//! Timers: fragments whose time is over go on as they are.
+//! Timers: fragments whose time is over go on as they are, and a draft that nobody goes on with is reminded of, then deleted.
 
 use std::panic::AssertUnwindSafe;
 
@@ -13,6 +13,7 @@ use super::{
 use crate::{
     assemble::{Assembled, flush_due},
     clock,
+    receipt::ChannelId,
     sender::Sender,
     store::{Opening, SenderKey, SenderState, Settled, StoreError, Transition, Versioned},
 };
@@ -27,11 +28,10 @@ const CLOSED_WAIT: SignedDuration = SignedDuration::from_secs(60);
 /// What a timer finds.
 #[derive(Debug)]
 enum Due {
-    Flushed(Vec<Transition>),
+    /// So many messages of a draft ended unsent with the last of them.
+    Flushed(Vec<Transition>, u64),
     /// Nothing now; look again at this time, or never.
-    Later {
-        at: Option<Timestamp>,
-    },
+    Later { at: Option<Timestamp> },
 }
 
 impl Applier {
@@ -75,8 +75,9 @@ impl Applier {
         let opening = Opening { receipt: Pipeline::NOBODY, sender: key, nonce: None, draw: None };
         let Some(found) = self.pipeline.store.begin(&[opening]).await?.into_iter().next() else { return Ok(false) };
         let found = found.sender;
-        let transitions = match self.due_fragments(key, &found, redraw, now) {
-            Due::Flushed(transitions) => transitions,
+        let (channel, due) = self.due_fragments(key, &found, redraw, now);
+        let (transitions, expired) = match due {
+            Due::Flushed(transitions, expired) => (transitions, expired),
             Due::Later { at } => {
                 // The deadline is written anew, so that this sender does not stand before all others at each tick.
                 let state = SenderState { value: found.state.value, deadline: at };
@@ -95,37 +96,53 @@ impl Applier {
         if settled.iter().any(is_taken) {
             return Box::pin(self.flush(key, redraw + 1, now)).await;
         }
+        if let Some(channel) = channel.filter(|_| settled.last() == Some(&Settled::Applied)) {
+            self.pipeline.metrics.expired(channel.as_str(), expired);
+        }
         Ok(true)
     }
 
-    fn due_fragments(&self, key: SenderKey, found: &Versioned, redraw: u8, now: Timestamp) -> Due {
+    /// The channel of what waits, and what is to be done with it.
+    fn due_fragments(&self, key: SenderKey, found: &Versioned, redraw: u8, now: Timestamp) -> (Option<ChannelId>, Due) {
         let Ok(sender) = Sender::decode(&found.state.value) else {
             tracing::error!("the memory of a sender with fragments cannot be read; they stay where they are");
-            return Due::Later { at: None };
+            return (None, Due::Later { at: None });
         };
-        let Some(id) = sender.waiting.first().map(|waiting| waiting.channel.clone()) else {
-            return Due::Later { at: None };
+        let waiting = sender.waiting.first().map(|waiting| waiting.channel.clone());
+        let Some(id) = waiting.or_else(|| sender.draft.as_ref().map(|draft| draft.channel.clone())) else {
+            return (None, Due::Later { at: None });
         };
-        // Fragments of a channel that is closed wait until it opens.
+        // What belongs to a channel that is closed waits until it opens.
         let later = Due::Later { at: now.checked_add(CLOSED_WAIT).ok() };
-        let Some(channel) = self.pipeline.channels.borrow().open(id.as_str()).cloned() else { return later };
+        let Some(channel) = self.pipeline.channels.borrow().open(id.as_str()).cloned() else {
+            return (Some(id), later);
+        };
         let deadline = sender.deadline();
         let mut memory = Memory { version: found.version, sender };
         let flushed = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let due = flush_due(&mut memory.sender, key, &channel.facts, now);
+            let mut expired = 0;
             let flush = |mut assembled: Assembled| {
                 assembled.message.redraw = redraw;
-                self.pipeline.flushed(assembled, &channel, &mut memory, now).transition
+                let step = self.pipeline.flushed(assembled, &channel, &mut memory, now);
+                expired += step.expired;
+                step.transition
             };
-            due.into_iter().map(flush).collect::<Vec<_>>()
+            let mut transitions: Vec<_> = due.into_iter().map(flush).collect();
+            if let Some(step) = self.pipeline.idle(key, &channel, &mut memory, now) {
+                expired += step.expired;
+                transitions.push(step.transition);
+            }
+            (transitions, expired)
         }));
-        match flushed {
-            Ok(transitions) if transitions.is_empty() => Due::Later { at: deadline },
-            Ok(transitions) => {
-                tracing::info!(channel.id = %id, messages = transitions.len(), "fragments go on at their deadline");
-                Due::Flushed(transitions)
+        let due = match flushed {
+            Ok((transitions, _)) if transitions.is_empty() => Due::Later { at: deadline },
+            Ok((transitions, expired)) => {
+                tracing::info!(channel.id = %id, messages = transitions.len(), "a sender's deadline has passed");
+                Due::Flushed(transitions, expired)
             }
             Err(_) => later,
-        }
+        };
+        (Some(id), due)
     }
 }

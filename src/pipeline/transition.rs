@@ -2,14 +2,16 @@
 
 use jiff::Timestamp;
 
-use super::Pipeline;
+use super::{Pipeline, Rules};
 use crate::{
-    acknowledge::{Occasion, Terms, acknowledge},
+    acknowledge::{CHAT_ANSWERS, LOOP_ANSWERS, Occasion, Terms, acknowledge},
     assemble::{Assembled, Assembly, assemble},
     channel::{Channel, ChannelFacts},
     complaint::{Event, Sensitivity},
     converse::{
-        Address, Asked, Conversed, Matter, Obeyed, WholeComplaint, WholeFollowUp, asks_about, compose::draw, converse,
+        self, Address, Asked, Conversed, Drafted, Matter, Obeyed, WholeComplaint, WholeFollowUp, asks_about,
+        chat::{self, Idle},
+        compose::draw,
     },
     normalise::Normalised,
     receipt::ReceiptId,
@@ -38,6 +40,8 @@ pub struct Memory {
 pub struct Step {
     pub transition: Transition,
     pub outcome: Outcome,
+    /// Messages that were drafted before, and will never be anything else.
+    pub expired: u64,
 }
 
 /// A transition that changes nothing yet.
@@ -102,7 +106,7 @@ impl Pipeline {
         let reserved = draw(&message);
         let nonce = nonce_claim(&message);
         let claims = message.claim_keys.clone();
-        let nothing = |outcome| Step { transition: empty(receipt, sender, claims_until), outcome };
+        let nothing = |outcome| Step { transition: empty(receipt, sender, claims_until), outcome, expired: 0 };
         let mut step = match assemble(message, &mut memory.sender, &channel.facts, now) {
             Assembly::Waits { .. } => nothing(Outcome::drafted),
             Assembly::Repeated { .. } => nothing(Outcome::duplicate),
@@ -123,6 +127,32 @@ impl Pipeline {
     pub(super) fn flushed(&self, assembled: Assembled, channel: &Channel, memory: &mut Memory, now: Timestamp) -> Step {
         let step = self.whole(assembled, None, channel, memory, now);
         remember(step, memory)
+    }
+
+    /// A draft whose time has come: the citizen is reminded of it, or it is deleted. None: it waits.
+    pub(super) fn idle(&self, key: SenderKey, channel: &Channel, memory: &mut Memory, now: Timestamp) -> Option<Step> {
+        let draft = memory.sender.draft.clone()?;
+        let mut transition = empty(Self::NOBODY, key, now);
+        let expired = match chat::idle(&mut memory.sender, &self.rules.flow, now) {
+            Idle::Waits => return None,
+            Idle::Ended(messages) => messages,
+            Idle::Warned(said) => {
+                let cause = format!("{}/{}/idle", draft.id, draft.touched);
+                let occasion = Occasion {
+                    said: &said,
+                    cause: &cause,
+                    reporter_ref: &draft.reporter_ref,
+                    complaint_id: None,
+                    replyable: true,
+                    letter: None,
+                };
+                let terms = terms(channel, !memory.sender.stopped);
+                let answer = acknowledge(&occasion, &mut memory.sender, terms, &self.rules.locales, now);
+                transition.outbox.extend(answer);
+                0
+            }
+        };
+        Some(remember(Step { transition, outcome: Outcome::expired, expired }, memory))
     }
 
     /// The complaint that a message asks about, if it names one.
@@ -149,8 +179,11 @@ impl Pipeline {
     ) -> Step {
         let (receipt, sender) = (assembled.message.origin.id, assembled.message.sender);
         let mut transition = empty(receipt, sender, now + self.gateway.claim_window.signed());
-        let agencies = &self.rules.agencies;
-        let conversed = converse(assembled, &mut memory.sender, known, agencies, &channel.facts, &self.gateway, now);
+        let Rules { agencies, flow, locales, .. } = &*self.rules;
+        let rules = converse::Rules { agencies, flow, locales };
+        let conversed =
+            converse::converse(assembled, &mut memory.sender, known, rules, &channel.facts, &self.gateway, now);
+        let expired = conversed.matter().expired;
         let outcome = match conversed {
             Conversed::Complaint(whole) => {
                 self.complaint(*whole, channel, &mut memory.sender, now, &mut transition);
@@ -160,13 +193,18 @@ impl Pipeline {
                 self.follow_up(*whole, channel, &mut memory.sender, now, &mut transition);
                 Outcome::enqueued
             }
+            Conversed::Drafted(drafted) => {
+                let Drafted { cause, matter } = *drafted;
+                self.answer(&matter, &cause, None, channel, &mut memory.sender, now, &mut transition);
+                Outcome::drafted
+            }
             Conversed::Command(obeyed) => {
                 let Obeyed { cause, complaint_id, matter } = *obeyed;
                 self.answer(&matter, &cause, complaint_id, channel, &mut memory.sender, now, &mut transition);
                 Outcome::command
             }
         };
-        Step { transition, outcome }
+        Step { transition, outcome, expired }
     }
 
     fn complaint(
@@ -243,14 +281,8 @@ impl Pipeline {
         let reporter_ref = &matter.vault.reporter_ref;
         let (replyable, letter) = (matter.replyable, matter.letter.as_ref());
         let occasion = Occasion { said, cause, reporter_ref, complaint_id, replyable, letter };
-        let facts = &channel.facts;
-        let terms = Terms {
-            channel: &facts.id,
-            acknowledge: facts.acknowledge,
-            can_send: facts.can_reply,
-            answers_a_day: facts.answers_a_day,
-            title: &facts.title,
-        };
+        // What is said in a conversation answers the citizen, even one who wants no notifications.
+        let terms = terms(channel, !sender.stopped || channel.facts.converses());
         let answer: Option<OutboxEntry> = acknowledge(&occasion, sender, terms, &self.rules.locales, now);
         transition.outbox.extend(answer);
     }
@@ -258,6 +290,19 @@ impl Pipeline {
     /// A sender's state alone, to be looked at again at another time.
     pub(super) fn unchanged(sender: SenderKey, expected: u64, state: SenderState) -> Transition {
         Transition { expected, state: Some(state), ..empty(Self::NOBODY, sender, Timestamp::UNIX_EPOCH) }
+    }
+}
+
+/// What the channel allows. `is_wanted`: the citizen has not said BERHENTI.
+fn terms(channel: &Channel, is_wanted: bool) -> Terms<'_> {
+    let facts = &channel.facts;
+    Terms {
+        channel: &facts.id,
+        acknowledge: facts.acknowledge && is_wanted,
+        can_send: facts.can_reply,
+        answers_in_a_row: if facts.converses() { CHAT_ANSWERS } else { LOOP_ANSWERS },
+        answers_a_day: facts.answers_a_day,
+        title: &facts.title,
     }
 }
 

@@ -43,6 +43,9 @@ pub enum Gathering {
     Parts { total: u8 },
     #[serde(rename = "a")]
     Album,
+    /// Photos and pins that a chat brings one by one, each without a word: the words follow in a moment.
+    #[serde(rename = "b")]
+    Burst,
 }
 
 /// Fragments that wait for the others.

@@ -176,6 +176,8 @@ async fn send(
         status: None,
         failure: None,
         head: head(app, record),
+        choices: Vec::new(),
+        asks_location: false,
     };
     let added = app.store.outbox_add(entry).await?;
     app.outbox_bell.notify_one();

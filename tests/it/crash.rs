@@ -20,10 +20,10 @@ use tokio::{
 use crate::harness::{AUTH, PUBLIC_URL, TOKEN, World, form, sms, twilio_signature, until};
 
 /// The program in a process of its own; killed by its id when it goes out of scope.
-struct Process(Child);
+pub struct Process(Child);
 
 impl Process {
-    fn start(world: &World, port: u16) -> Self {
+    pub fn start(world: &World, port: u16) -> Self {
         let folder = world.folder.path();
         let child = Command::new(env!("CARGO_BIN_EXE_loket"))
             .arg("serve")
@@ -33,6 +33,7 @@ impl Process {
             .env("LOKET_CHANNELS_DIR", folder.join("channels"))
             .env("LOKET_DATA_DIR", folder.join("data"))
             .env("LOKET_API_TOKEN", TOKEN)
+            .env("LOKET_STORE", &world.store)
             .env("LOKET_LOG", "warn")
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -41,7 +42,7 @@ impl Process {
         Self(child)
     }
 
-    fn kill(&mut self) {
+    pub fn kill(&mut self) {
         self.0.kill().expect("it runs");
         self.0.wait().expect("it ends");
     }
@@ -80,7 +81,7 @@ async fn send(client: reqwest::Client, base: String, next: Arc<AtomicUsize>, sto
     accepted
 }
 
-async fn ready(client: &reqwest::Client, base: &str) {
+pub async fn ready(client: &reqwest::Client, base: &str) {
     until("the program is ready", async || {
         let response = client.get(format!("{base}/readyz")).send().await.ok()?;
         (response.status() == 200).then_some(())

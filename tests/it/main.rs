@@ -8,6 +8,7 @@ mod authenticity;
 mod channels;
 mod commands;
 mod consumers;
+mod conversation;
 mod crash;
 mod dns;
 mod dovecot;

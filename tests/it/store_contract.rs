@@ -266,6 +266,8 @@ pub fn answer(id: &str, due: Timestamp) -> OutboxEntry {
         status: None,
         failure: None,
         head: None,
+        choices: Vec::new(),
+        asks_location: false,
     }
 }
 

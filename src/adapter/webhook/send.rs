@@ -13,6 +13,7 @@ use serde_json::{Map, Value, json};
 use super::rules::{Encode, ProbeRules, SendRules};
 use crate::{
     mapping::{Escape, Filter, MappingError, Surroundings, Template},
+    message::Choice,
     settings::Settings,
 };
 
@@ -96,6 +97,10 @@ pub struct Letter<'a> {
     pub receipts_url: &'a str,
     /// The provider's id of the message that is answered.
     pub reply_to: Option<&'a str>,
+    /// What the citizen may choose from.
+    pub choices: &'a [Choice],
+    /// The provider may ask for a position itself.
+    pub asks_location: bool,
 }
 
 impl fmt::Debug for Letter<'_> {

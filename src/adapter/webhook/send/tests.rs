@@ -41,6 +41,8 @@ fn letter() -> Letter<'static> {
         idempotency_key: "ob_1",
         receipts_url: "https://loket.example/in/sms/status",
         reply_to: None,
+        choices: &[],
+        asks_location: false,
     }
 }
 
