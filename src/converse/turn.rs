@@ -70,6 +70,10 @@ impl Turn<'_> {
             let matter = self.matter(None, &language);
             return Conversed::Drafted(Box::new(Drafted { cause, matter }));
         }
+        if self.asks() && text.is_empty() && self.takes_back() {
+            // What was taken back stays in the report that it is in, as what was sent by letter does.
+            return self.done(None, &language);
+        }
         if let Some(target) = earlier::edited(&self.material, self.sender) {
             return self.add(target, Intent::Correction, text, &language);
         }
@@ -96,6 +100,11 @@ impl Turn<'_> {
     /// Is the citizen asked step by step? Only one who can be answered.
     fn asks(&self) -> bool {
         self.material.channel.converses() && self.material.replyable() && !self.material.is_nobody()
+    }
+
+    /// A message that was deleted: an edit that leaves nothing.
+    fn takes_back(&self) -> bool {
+        self.material.assembled.message.message.edit_of.is_some() && !self.material.carries_more()
     }
 
     /// An edited message takes the place of its words in the draft; the draft is asked about as before.

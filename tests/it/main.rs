@@ -6,6 +6,7 @@ mod acceptance;
 mod answers;
 mod authenticity;
 mod channels;
+mod chats;
 mod commands;
 mod consumers;
 mod conversation;

@@ -550,3 +550,20 @@ fn a_word_for_an_earlier_question_and_a_caption_are_no_answers() {
     let place = document.location.as_ref().and_then(|place| place.address_string.as_deref());
     assert_eq!((place, document.attachments.len()), (Some("Jl. Melati"), 3));
 }
+
+#[test]
+fn a_message_that_was_taken_back_is_gone_from_the_draft_and_does_nothing_to_a_report() {
+    let mut chat = Chat::new();
+    chat.says(WORDS);
+    chat.says("dan nomor saya 0811");
+    let back = |chat: &mut Chat| Message { edit_of: Some("5:10".to_owned()), ..chat.message() };
+    let taken = back(&mut chat);
+    assert_eq!(chat.sends(taken), None);
+    chat.says("ya");
+    chat.says("lewati");
+    assert_eq!(chat.says("kirim"), "chat.submitted");
+    assert_eq!(chat.complaint().complaint.description, WORDS);
+    let taken = back(&mut chat);
+    assert_eq!(chat.sends(taken), None);
+    assert!(chat.follow_ups.is_empty() && chat.citizen.sender.draft.is_none());
+}
