@@ -111,7 +111,7 @@ async fn start() -> (World, Apis) {
     (world.serve().await, apis)
 }
 
-fn update(number: u32, content: Value) -> Value {
+fn update(number: u32, content: &Value) -> Value {
     let mut message = json!({ "message_id": number, "date": 1_795_493_648, "chat": { "id": 5, "type": "private" }, "from": { "id": 5, "first_name": "Siti", "language_code": "id" } });
     message.as_object_mut().expect("an object").extend(content.as_object().expect("an object").clone());
     json!({ "update_id": number, "message": message })
@@ -121,10 +121,10 @@ fn update(number: u32, content: Value) -> Value {
 async fn a_telegram_conversation_ends_in_a_complaint_and_a_number() {
     let (world, apis) = start().await;
     let token = ("x-telegram-bot-api-secret-token", PROVIDER_SECRET);
-    let says = async |number: u32, content: Value| post_to(&world, "telegram", token, &update(number, content)).await;
+    let says = async |number: u32, content: Value| post_to(&world, "telegram", token, &update(number, &content)).await;
 
     let wrong = ("x-telegram-bot-api-secret-token", "another");
-    assert_eq!(post_to(&world, "telegram", wrong, &update(1, json!({ "text": "halo" }))).await.0, 401);
+    assert_eq!(post_to(&world, "telegram", wrong, &update(1, &json!({ "text": "halo" }))).await.0, 401);
     assert_eq!(says(1, json!({ "text": WORDS })).await.0, 200);
     assert_eq!(says(1, json!({ "text": WORDS })).await.0, 200, "Telegram delivers again what it heard no answer to");
     let question = apis.answer(0).await;
@@ -166,7 +166,7 @@ async fn a_citizen_who_blocked_the_bot_is_not_tried_again() {
     let (world, apis) = start().await;
     let token = ("x-telegram-bot-api-secret-token", PROVIDER_SECRET);
     apis.refusals.lock().expect("no test panics with the lock").push((403, 0));
-    post_to(&world, "telegram", token, &update(1, json!({ "text": WORDS }))).await;
+    post_to(&world, "telegram", token, &update(1, &json!({ "text": WORDS }))).await;
     let dead = until("a dead letter", async || {
         world.gateway().app.store.outbox_dead(10).await.expect("the store answers").pop()
     })
