@@ -4,7 +4,10 @@ use jiff::{Timestamp, tz::TimeZone};
 use serde_json::{Value as Json, json};
 
 use super::*;
-use crate::{receipt::Request, settings::Settings};
+use crate::{
+    receipt::Request,
+    settings::{Setting, Settings},
+};
 
 static SETTINGS: LazyLock<Settings> = LazyLock::new(Settings::default);
 static ZONE: LazyLock<TimeZone> = LazyLock::new(|| TimeZone::get("Asia/Jakarta").unwrap());
@@ -35,9 +38,13 @@ impl Sections {
     }
 
     fn run(&self, endpoint: &str, request: &Request) -> Result<Mapped, MappingFault> {
+        self.run_with(endpoint, request, &SETTINGS)
+    }
+
+    fn run_with(&self, endpoint: &str, request: &Request, settings: &Settings) -> Result<Mapped, MappingFault> {
         let at = Timestamp::from_second(1_767_225_600).unwrap();
-        let root = Root::decode(request, endpoint, None, at, &self.receive, &SETTINGS)?;
-        let surroundings = Surroundings::new(&SETTINGS, "ID", &ZONE);
+        let root = Root::decode(request, endpoint, None, at, &self.receive, settings)?;
+        let surroundings = Surroundings::new(settings, "ID", &ZONE);
         self.compile().unwrap().run(&root, &surroundings)
     }
 
@@ -411,7 +418,11 @@ fn the_samples_of_the_manifests_are_mapped_as_they_expect() {
             let sample = sample.as_table().unwrap();
             let place = format!("{} {:?}", path.display(), sample.get("name"));
             let (request, endpoint) = sampled(sample);
-            let mapped = sections.run(&endpoint, &request).unwrap();
+            let mut settings = Settings::default();
+            for (name, value) in sample.get("settings").and_then(toml::Value::as_table).into_iter().flatten() {
+                settings.insert(name, Setting::Plain(value.as_str().unwrap_or_default().to_owned()));
+            }
+            let mapped = sections.run_with(&endpoint, &request, &settings).unwrap();
             let expect = serde_json::to_value(sample.get("expect").unwrap()).unwrap();
             if let Some(messages) = expect.get("messages") {
                 let found: Vec<_> = mapped.messages.iter().map(|(_, message)| shown(message)).collect();
