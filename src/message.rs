@@ -196,6 +196,14 @@ pub struct Choice {
     pub label: String,
 }
 
+/// A text with its choices as numbered lines under it, for whoever cannot press a button; the text alone where there is
+/// nothing to choose. The numbers are those that a citizen may type, so no other place writes them.
+pub fn numbered(text: &str, choices: &[Choice]) -> String {
+    let mut lines = vec![text.to_owned()];
+    lines.extend(choices.iter().enumerate().map(|(place, choice)| format!("{}. {}", place + 1, choice.label)));
+    lines.join("\n")
+}
+
 /// A step of an answer on its way to the citizen. The order is the lattice of `channel-manifest.md` §3 `[receipts]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -232,7 +240,14 @@ pub struct DeliveryReport {
 
 #[cfg(test)]
 mod tests {
-    use super::DeliveryStatus::*;
+    use super::{Choice, DeliveryStatus::*, numbered};
+
+    #[test]
+    fn choices_are_numbered_under_the_text_and_a_text_alone_stays_as_it_is() {
+        let choice = |label: &str| Choice { key: label.to_lowercase(), label: label.to_owned() };
+        assert_eq!(numbered("Benar?", &[choice("Ya"), choice("Tidak")]), "Benar?\n1. Ya\n2. Tidak");
+        assert_eq!(numbered("Benar?\n", &[]), "Benar?\n");
+    }
 
     #[test]
     fn a_delivery_report_never_steps_back() {

@@ -11,6 +11,7 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
 use ring::{
     aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
     hmac,
@@ -33,6 +34,10 @@ pub struct Address {
     /// Our own number or account that the citizen wrote to: an answer comes from there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<String>,
+    /// When the citizen's last message reached us: some providers take free text for a day after it. None in entries from
+    /// before this was kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub heard_at: Option<Timestamp>,
 }
 
 impl fmt::Debug for Address {
@@ -76,7 +81,7 @@ impl Vault {
 
     /// The entry of a reporter; the same for the same address.
     pub fn seal(&self, reporter_ref: &str, address: &Address) -> VaultEntry {
-        let plain = serde_json::to_vec(address).expect("three texts are always JSON");
+        let plain = serde_json::to_vec(address).expect("texts and a time are always JSON");
         let sealed = match &self.keys {
             Some(keys) => keys.seal(reporter_ref, &Zeroizing::new(plain)),
             None => plain,
@@ -147,7 +152,12 @@ mod tests {
     const REFERENCE: &str = "rp_0123456789";
 
     fn address() -> Address {
-        Address { to: "+6281100000001".to_owned(), kind: "phone".to_owned(), from: Some("1708".to_owned()) }
+        Address {
+            to: "+6281100000001".to_owned(),
+            kind: "phone".to_owned(),
+            from: Some("1708".to_owned()),
+            heard_at: None,
+        }
     }
 
     #[test]
@@ -203,9 +213,10 @@ mod tests {
         }
 
         #[test]
-        fn every_address_comes_back(to in "\\PC{0,60}", kind in "[a-z_]{1,12}", from in proptest::option::of("\\PC{0,20}")) {
+        fn every_address_comes_back(to in "\\PC{0,60}", kind in "[a-z_]{1,12}", from in proptest::option::of("\\PC{0,20}"), heard in proptest::option::of(0_i64..4_000_000_000)) {
             let vault = Vault::new(Some([9; 32]));
-            let address = Address { to, kind, from };
+            let heard_at = heard.and_then(|second| Timestamp::from_second(second).ok());
+            let address = Address { to, kind, from, heard_at };
             let entry = vault.seal(REFERENCE, &address);
             prop_assert_eq!(vault.open(REFERENCE, &entry.sealed), Ok(address));
         }

@@ -19,7 +19,7 @@ use crate::{
         mail::Post,
         webhook::{
             rules::RetryRules,
-            send::{Judgement, Letter, Outgoing, Send},
+            send::{Judgement, Letter, Outgoing, Parts, Send, Standing},
         },
     },
     channel::Channel,
@@ -28,6 +28,7 @@ use crate::{
     http::Http,
     mail::answer::{Desk, Draft, Writer, answer},
     mapping::Surroundings,
+    message::numbered,
     receipt::ChannelId,
     store::{OutboxEntry, OutboxKind, SendOutcome, Store, StoreError},
     telemetry::Metrics,
@@ -178,7 +179,7 @@ impl Courier {
             complaint_id: entry.complaint_id,
             to: &address.to,
             subject,
-            text: &entry.text,
+            text: &numbered(&entry.text, &entry.choices),
             language: &entry.language,
             in_reply_to: entry.head.as_ref().and_then(|head| head.in_reply_to.as_deref()),
             writer: match entry.kind {
@@ -198,7 +199,19 @@ impl Courier {
 
     /// Every part in order; the first that is not taken ends the try.
     async fn send(&self, counter: &Counter<'_>, send: &Send, entry: &OutboxEntry, address: &Address) -> Tried {
-        let parts = match send.parts(&entry.text) {
+        let is_late = match send.standing(address.heard_at, clock::now()) {
+            Standing::Free => false,
+            Standing::Template => true,
+            // Only the citizen can open the window again: to try until then would end as a dead letter without this reason.
+            Standing::Held { reason } => return Tried::never(reason),
+        };
+        let parts = if is_late {
+            // A template takes the words as one value and has its own buttons.
+            Ok(Parts { texts: vec![numbered(&entry.text, &entry.choices)], choices_are_shown: false })
+        } else {
+            send.parts(&entry.text, &entry.choices)
+        };
+        let Parts { texts: parts, choices_are_shown } = match parts {
             Ok(parts) => parts,
             Err(reason) => return Tried::never(reason),
         };
@@ -220,9 +233,9 @@ impl Courier {
                 idempotency_key: &key,
                 receipts_url: counter.receipts_url,
                 reply_to: None,
-                // They stand under the last part, where the citizen has read everything.
-                choices: if place + 1 == parts.len() { &entry.choices } else { &[] },
+                choices: if choices_are_shown { &entry.choices } else { &[] },
                 asks_location: entry.asks_location && place + 1 == parts.len(),
+                is_late,
             };
             match self.send_part(counter, send, &letter).await {
                 // Reports on the last part tell most of the whole.

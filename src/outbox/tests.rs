@@ -45,8 +45,12 @@ impl Bench {
         let send = Send::compile(&rules, &mut errors).unwrap_or_else(|| panic!("{errors:?}"));
         let store = Arc::new(Memory::default());
         let vault = Arc::new(Vault::new(Some([7; 32])));
-        let address =
-            Address { to: "+6281100000001".to_owned(), kind: "phone".to_owned(), from: Some("1708".to_owned()) };
+        let address = Address {
+            to: "+6281100000001".to_owned(),
+            kind: "phone".to_owned(),
+            from: Some("1708".to_owned()),
+            heard_at: Some(Timestamp::UNIX_EPOCH),
+        };
         store.keep(vault.seal(REFERENCE, &address));
         let metrics = Arc::new(Metrics::default());
         let http = Http::for_tests(Duration::from_millis(400));
@@ -228,6 +232,15 @@ async fn a_long_text_goes_in_parts_with_a_key_each() {
     bench.store.add(entry("ob_1", OutboxKind::Reply, "Laporan Anda kami teruskan ke Dinas Pekerjaan Umum"));
     assert!(matches!(bench.deliver("ob_1").await, SendOutcome::Sent { .. }));
     assert_eq!(bench.provider.keys(), ["ob_1", "ob_1-2", "ob_1-3"]);
+}
+
+#[tokio::test]
+async fn an_answer_after_the_window_that_is_held_is_a_dead_letter_that_says_so() {
+    let bench = Bench::new(&format!("{PLAIN}window = {{ hours = 24, outside = 'hold' }}")).await;
+    bench.store.add(entry("ob_1", OutboxKind::Reply, "halo"));
+    let outcome = bench.deliver("ob_1").await;
+    assert!(matches!(&outcome, SendOutcome::Dead { failure } if failure.contains("hours ago")), "{outcome:?}");
+    assert_eq!(bench.provider.keys(), Vec::<String>::new());
 }
 
 #[tokio::test]

@@ -236,7 +236,9 @@ impl Pipeline {
     ) {
         if matter.replyable {
             let Address { reporter_ref, to, kind, from } = &matter.vault;
-            let address = vault::Address { to: to.clone(), kind: kind.clone(), from: from.clone() };
+            // The time of the receipt, not of now: a repeated transition seals the same bytes.
+            let heard_at = Some(matter.received_at);
+            let address = vault::Address { to: to.clone(), kind: kind.clone(), from: from.clone(), heard_at };
             transition.vault = Some(self.vault.seal(reporter_ref, &address));
         }
         let Some(said) = &matter.say else { return };

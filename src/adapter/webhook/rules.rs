@@ -210,14 +210,19 @@ fn max_parts() -> usize {
     10
 }
 
+/// How choices are shown as buttons, or as rows of a list. Lengths are in characters.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-pub struct ButtonRules {
+pub struct ChoiceRules {
+    /// Most choices that fit.
     pub max: usize,
+    /// Longest label that fits. Default: any.
     #[serde(default)]
     pub label_max: Option<usize>,
+    /// Longest text above the choices that fits. Default: any.
     #[serde(default)]
     pub text_max: Option<usize>,
+    /// Template of the body that is sent instead of `body`; `buttons` is the list of choices, each with `key` and `label`.
     pub body: String,
 }
 
@@ -229,11 +234,13 @@ pub enum OutsideWindow {
     Hold,
 }
 
+/// How long after the citizen's last message the provider takes free text.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct WindowRules {
     pub hours: u32,
     pub outside: OutsideWindow,
+    /// Template of the body that is sent instead of `body`; required where `outside` is `template`.
     #[serde(default)]
     pub body: Option<String>,
 }
@@ -287,7 +294,10 @@ pub struct SendRules {
     #[serde(default)]
     pub split: Option<SplitRules>,
     #[serde(default)]
-    pub buttons: Option<ButtonRules>,
+    pub buttons: Option<ChoiceRules>,
+    /// Where `buttons` have no room.
+    #[serde(default)]
+    pub list: Option<ChoiceRules>,
     #[serde(default)]
     pub window: Option<WindowRules>,
     #[serde(default)]

@@ -13,18 +13,24 @@ use serde_json::{Map, Value, json};
 use super::rules::{Encode, ProbeRules, SendRules};
 use crate::{
     mapping::{Escape, Filter, MappingError, Surroundings, Template},
-    message::Choice,
+    message::{Choice, numbered},
     settings::Settings,
 };
 
 pub mod auth;
+mod choices;
 mod judge;
 mod request;
 mod split;
 mod text;
 mod url;
+mod window;
 
+use choices::Offer;
+pub use choices::Parts;
 use request::{Content, RequestTemplate, Shape};
+pub use window::Standing;
+use window::Window;
 
 /// Compiles the filters and templates of one section and gathers the mistakes.
 #[derive(Debug)]
@@ -101,6 +107,8 @@ pub struct Letter<'a> {
     pub choices: &'a [Choice],
     /// The provider may ask for a position itself.
     pub asks_location: bool,
+    /// The citizen's last message is longer ago than the provider's window: only the window's own body may leave.
+    pub is_late: bool,
 }
 
 impl fmt::Debug for Letter<'_> {
@@ -147,6 +155,9 @@ pub enum Judgement {
 pub struct Send {
     rules: SendRules,
     request: RequestTemplate,
+    /// Buttons, then a list: the first that has room for the choices is taken.
+    offers: Vec<Offer>,
+    window: Option<Window>,
     ok: Option<Filter>,
     external_id: Option<Filter>,
     error_code: Option<Filter>,
@@ -165,16 +176,13 @@ impl Send {
         let ok = compiler.filter("ok", rules.ok.as_ref());
         let external_id = compiler.filter("external_id", rules.external_id.as_ref());
         let error_code = compiler.filter("error_code", rules.error_code.as_ref());
-        // Answers are texts so far. Templates with buttons and outside the window are checked all the same, so that a
-        // manifest that loads today still loads on the day they are sent.
-        if let Some(buttons) = &rules.buttons {
-            compiler.text("buttons.body", &buttons.body, escape_of(rules.encode));
-        }
-        if let Some(body) = rules.window.as_ref().and_then(|window| window.body.as_ref()) {
-            compiler.text("window.body", body, escape_of(rules.encode));
-        }
+        let offers = [("buttons", rules.buttons.as_ref()), ("list", rules.list.as_ref())];
+        let offers =
+            offers.into_iter().filter_map(|(key, choices)| Offer::compile(key, choices?, rules.encode, &mut compiler));
+        let offers = offers.collect();
+        let window = rules.window.as_ref().and_then(|window| Window::compile(window, rules.encode, &mut compiler));
         let request = request.filter(|_| compiler.errors.len() == before)?;
-        Some(Self { rules: rules.clone(), request, ok, external_id, error_code })
+        Some(Self { rules: rules.clone(), request, offers, window, ok, external_id, error_code })
     }
 
     pub fn rules(&self) -> &SendRules {
@@ -186,11 +194,35 @@ impl Send {
         self.request.url_setting()
     }
 
-    /// Cuts a long text as `split` says; one part without it. A text that needs more parts than `max_parts` is an error:
-    /// half an answer would look like a whole one.
-    pub fn parts(&self, text: &str) -> Result<Vec<String>, String> {
-        let Some(rules) = &self.rules.split else { return Ok(vec![text.to_owned()]) };
-        split::parts(text, rules)
+    /// Cuts a long text as `split` says; one part without it. Choices that have no room as buttons or rows become numbered
+    /// lines under the text first. A text that needs more parts than `max_parts` is an error: half an answer would look
+    /// like a whole one.
+    pub fn parts(&self, text: &str, choices: &[Choice]) -> Result<Parts, String> {
+        let cut = |text: String| match &self.rules.split {
+            Some(rules) => split::parts(&text, rules),
+            None => Ok(vec![text]),
+        };
+        if !choices.is_empty() && self.offer(text, choices).is_some() {
+            let texts = cut(text.to_owned())?;
+            // Under one of several parts the choices would ask about half of what was said.
+            if texts.len() == 1 {
+                return Ok(Parts { texts, choices_are_shown: true });
+            }
+        }
+        Ok(Parts { texts: cut(numbered(text, choices))?, choices_are_shown: false })
+    }
+
+    fn offer(&self, text: &str, choices: &[Choice]) -> Option<&Offer> {
+        self.offers.iter().find(|offer| offer.has_room(text, choices))
+    }
+
+    /// May free text leave now? `heard_at` is the time of the citizen's last message; where it is not known the provider
+    /// decides.
+    pub fn standing(&self, heard_at: Option<Timestamp>, now: Timestamp) -> Standing {
+        match (&self.window, heard_at) {
+            (Some(window), Some(heard_at)) => window.standing(heard_at, now),
+            _ => Standing::Free,
+        }
     }
 
     /// The request that gets a token, where `auth` is `oauth2`. The shell keeps the token until it expires.
@@ -200,7 +232,12 @@ impl Send {
 
     /// Composes the request of one part. `token` is what [`Self::oauth`] led to.
     pub fn compose(&self, letter: &Letter<'_>, settings: &Settings, token: Option<&str>) -> Result<Outgoing, String> {
-        let mut outgoing = self.request.compose(&self.context(letter, settings), settings, token)?;
+        let content = match &self.window {
+            Some(window) if letter.is_late => window.content(),
+            _ if letter.choices.is_empty() => None,
+            _ => self.offer(letter.text, letter.choices).map(Offer::content),
+        };
+        let mut outgoing = self.request.compose(content, &self.context(letter, settings), settings, token)?;
         if let Some(idempotency) = &self.rules.idempotency {
             outgoing.headers.push((idempotency.header.clone(), letter.idempotency_key.to_owned()));
         }
@@ -221,7 +258,7 @@ impl Send {
             ("receipts_url", json!(letter.receipts_url)),
             ("reply_to", letter.reply_to.map_or_else(|| absent.clone(), Value::from)),
             ("template", absent.clone()),
-            ("buttons", json!([])),
+            ("buttons", json!(letter.choices)),
         ];
         context.extend(values.map(|(name, value)| (name.to_owned(), value)));
         Value::Object(context)
@@ -274,7 +311,7 @@ impl Probe {
     }
 
     pub fn compose(&self, settings: &Settings, token: Option<&str>) -> Result<Outgoing, String> {
-        self.request.compose(&Value::Object(settings_context(settings)), settings, token)
+        self.request.compose(None, &Value::Object(settings_context(settings)), settings, token)
     }
 
     /// Are the credentials good, and who holds the webhook now? Without `ok` any 2xx is good.

@@ -183,8 +183,10 @@ fn templates(manifest: &Manifest) -> Vec<TemplateUse<'_>> {
                 add(format!("send.{table}.{name}"), source, Escape::Form);
             }
         }
-        if let Some(buttons) = &send.buttons {
-            add("send.buttons.body".to_owned(), &buttons.body, escape_by(send.encode));
+        for (name, choices) in [("buttons", &send.buttons), ("list", &send.list)] {
+            if let Some(choices) = choices {
+                add(format!("send.{name}.body"), &choices.body, escape_by(send.encode));
+            }
         }
         if let Some(source) = send.window.as_ref().and_then(|window| window.body.as_ref()) {
             add("send.window.body".to_owned(), source, escape_by(send.encode));

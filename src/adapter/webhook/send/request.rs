@@ -54,10 +54,7 @@ impl Content {
                 compiler.mistake_with_hint("body", "`encode` is \"query\"", "write a table `query` instead of `body`");
                 None
             }
-            (Some(body), None, encode) => {
-                let text = compiler.text("body", body, escape_of(encode))?;
-                Some(Self::Body { encode, text })
-            }
+            (Some(body), None, encode) => Self::of_template("body", body, encode, compiler),
             (None, Some(form), Encode::Form) => fields("form", form, compiler).map(Self::Form),
             (None, Some(_), _) => {
                 compiler.mistake_with_hint("encode", "a `form` is not encoded like that", "write encode = \"form\"");
@@ -69,6 +66,12 @@ impl Content {
                 None
             }
         }
+    }
+
+    /// A body that stands in for the usual one, such as one with buttons.
+    pub fn of_template(key: &str, source: &str, encode: Encode, compiler: &mut Compiler<'_>) -> Option<Self> {
+        let text = compiler.text(key, source, escape_of(encode))?;
+        Some(Self::Body { encode, text })
     }
 
     /// The bytes, and the content type that they have unless the manifest says otherwise.
@@ -175,7 +178,14 @@ impl RequestTemplate {
         self.auth.as_ref().map_or(Ok(None), |auth| auth.token_request(settings))
     }
 
-    pub fn compose(&self, context: &Value, settings: &Settings, token: Option<&str>) -> Result<Outgoing, String> {
+    /// `content` stands in for the usual content where there is one.
+    pub fn compose(
+        &self,
+        content: Option<&Content>,
+        context: &Value,
+        settings: &Settings,
+        token: Option<&str>,
+    ) -> Result<Outgoing, String> {
         let (mut url, shown) = self.url.render(context, settings)?;
         for (name, value) in rendered("query", &self.query, context)? {
             push_parameter(&mut url, name, &value);
@@ -185,7 +195,7 @@ impl RequestTemplate {
             check_header_value(name, &value)?;
             headers.push((name.to_owned(), value.into_owned()));
         }
-        let (body, content_type) = self.content.render(context)?;
+        let (body, content_type) = content.unwrap_or(&self.content).render(context)?;
         let has_type = headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type"));
         if let Some(content_type) = content_type.filter(|_| !has_type) {
             headers.push(("content-type".to_owned(), content_type.to_owned()));

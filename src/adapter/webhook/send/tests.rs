@@ -43,6 +43,7 @@ fn letter() -> Letter<'static> {
         reply_to: None,
         choices: &[],
         asks_location: false,
+        is_late: false,
     }
 }
 
@@ -284,4 +285,94 @@ fn a_probe_is_asked_and_judged() {
     assert_eq!(probe.judge(&response(200, r#"{"status":"active"}"#), &surroundings), (true, None));
     assert_eq!(probe.judge(&response(200, r#"{"status":"suspended"}"#), &surroundings), (false, None));
     assert_eq!(probe.judge(&response(401, ""), &surroundings), (false, None));
+}
+
+const CHOOSING: &str = r#"
+    url = "https://api.example/send"
+    body = '{"text": {{ text }}}'
+    split = { max_chars = 40 }
+    buttons = { max = 2, label_max = 6, text_max = 20, body = '{"keys": [{% for b in buttons %}{{ b.key }}{% if not loop.last %},{% endif %}{% endfor %}]}' }
+    list = { max = 3, body = '{"rows": {{ buttons }}}' }
+"#;
+
+fn choices(labels: &[&str]) -> Vec<Choice> {
+    labels.iter().map(|label| Choice { key: label.to_lowercase(), label: (*label).to_owned() }).collect()
+}
+
+/// The body that leaves for a text with choices, and the parts before it.
+fn offered(send: &Send, text: &str, labels: &[&str]) -> (Vec<String>, Value) {
+    let choices = choices(labels);
+    let parts = send.parts(text, &choices).expect("it fits");
+    let shown: &[Choice] = if parts.choices_are_shown { &choices } else { &[] };
+    let letter = Letter { text: parts.texts.last().expect("a part"), choices: shown, ..letter() };
+    let outgoing = send.compose(&letter, &settings(), None).expect("composed");
+    (parts.texts.clone(), serde_json::from_slice(&outgoing.body).expect("JSON"))
+}
+
+#[test]
+fn choices_that_fit_leave_as_buttons() {
+    let send = compiled(CHOOSING);
+    let (_, body) = offered(&send, "Benar?", &["Ya", "Tidak"]);
+    assert_eq!(body, json!({ "keys": ["ya", "tidak"] }));
+    let (_, body) = offered(&send, "Benar?", &[]);
+    assert_eq!(body, json!({ "text": "Benar?" }));
+}
+
+#[test]
+fn choices_without_room_as_buttons_leave_as_a_list() {
+    let send = compiled(CHOOSING);
+    for (text, labels) in [
+        ("Benar?", ["Ya", "Tidak", "Nanti"].as_slice()),
+        ("Benar?", &["Ya", "Mungkin"]),
+        ("Apakah semua ini benar?", &["Ya"]),
+    ] {
+        let (texts, body) = offered(&send, text, labels);
+        assert_eq!(texts, [text]);
+        assert_eq!(body["rows"].as_array().map(Vec::len), Some(labels.len()), "{text} {labels:?}");
+    }
+}
+
+#[test]
+fn choices_without_room_anywhere_are_numbered_before_the_text_is_cut() {
+    let send = compiled(CHOOSING);
+    let (texts, body) = offered(&send, "Benar?", &["A", "B", "C", "D"]);
+    assert_eq!(
+        (texts, body),
+        (vec!["Benar?\n1. A\n2. B\n3. C\n4. D".to_owned()], json!({ "text": "Benar?\n1. A\n2. B\n3. C\n4. D" }))
+    );
+    // A list has room for it, but the text goes in two parts.
+    let (texts, body) = offered(&send, "Laporan Anda kami teruskan ke Dinas Pekerjaan Umum", &["Ya"]);
+    assert_eq!(texts.len(), 2);
+    assert!(body["text"].as_str().is_some_and(|text| text.ends_with("1. Ya")), "{body}");
+}
+
+#[test]
+fn free_text_leaves_within_the_window_and_its_own_body_after_it() {
+    let rules = "url = 'https://api.example/send'\nbody = '{\"text\": {{ text }}}'\n";
+    let template = compiled(&format!(
+        "{rules}window = {{ hours = 24, outside = 'template', body = '{{\"template\": {{{{ text }}}}}}' }}"
+    ));
+    let hold = compiled(&format!("{rules}window = {{ hours = 24, outside = 'hold' }}"));
+    let heard = Timestamp::UNIX_EPOCH;
+    let at = |minutes| heard + jiff::SignedDuration::from_mins(minutes);
+    for send in [&template, &hold, &compiled(rules)] {
+        assert_eq!(send.standing(Some(heard), at(24 * 60 - 1)), Standing::Free);
+        assert_eq!(send.standing(Some(at(60)), heard), Standing::Free, "the clock was set back");
+        assert_eq!(send.standing(None, at(9_000_000)), Standing::Free, "the provider decides");
+    }
+    assert_eq!(template.standing(Some(heard), at(24 * 60)), Standing::Template);
+    let held = hold.standing(Some(heard), at(72 * 60));
+    assert!(matches!(&held, Standing::Held { reason } if reason.contains("72 hours ago")), "{held:?}");
+    let late = Letter { text: "halo", is_late: true, ..letter() };
+    let outgoing = template.compose(&late, &settings(), None).expect("composed");
+    assert_eq!(outgoing.body, br#"{"template": "halo"}"#);
+}
+
+#[test]
+fn a_window_says_what_it_does_and_a_choice_has_room_for_one() {
+    let rules = "url = 'https://api.example/send'\nbody = '1'\n";
+    assert_eq!(mistakes(&format!("{rules}window = {{ hours = 24, outside = 'template' }}")), ["window.body"]);
+    assert_eq!(mistakes(&format!("{rules}window = {{ hours = 24, outside = 'hold', body = '1' }}")), ["window.body"]);
+    assert_eq!(mistakes(&format!("{rules}list = {{ max = 0, body = '1' }}")), ["list.max"]);
+    assert_eq!(mistakes(&format!("{rules}buttons = {{ max = 1, body = '{{{{ phone }}}}' }}")), ["buttons.body"]);
 }
