@@ -20,6 +20,7 @@ mod mailbox_access;
 mod outage;
 mod redis_servers;
 mod refusal;
+mod shared_url;
 mod smtp;
 mod store_contract;
 mod store_embedded;
