@@ -204,6 +204,19 @@ fn twilios_answers_are_read_as_the_manifest_says() {
 }
 
 #[test]
+fn a_code_says_more_than_the_status_it_comes_with() {
+    let send = compiled(
+        "url = 'https://api.example/send'\nbody = '1'\nerror_code = '.body.code'\npermanent = [7]\ntemporary = [4, 7, 'busy']",
+    );
+    for body in [r#"{"code":4}"#, r#"{"code":"busy"}"#] {
+        assert!(matches!(judged(&send, &response(400, body)), Judgement::Again { .. }), "{body}");
+    }
+    for body in [r#"{"code":5}"#, r#"{"code":7}"#, "{}"] {
+        assert!(matches!(judged(&send, &response(400, body)), Judgement::Never { .. }), "{body}");
+    }
+}
+
+#[test]
 fn a_json_body_holds_any_text_as_one_value() {
     let send = compiled(
         r#"
