@@ -26,3 +26,4 @@ mod store_contract;
 mod store_embedded;
 mod store_redis;
 mod tidy;
+mod whatsapp;
