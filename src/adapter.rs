@@ -9,7 +9,7 @@ use jiff::Timestamp;
 
 use crate::{
     journal::Journalled,
-    mapping::{Mapped, MappingFault, Surroundings},
+    mapping::{Mapped, MappingFault, Owners, Surroundings},
     message::{DeliveryReport, Message},
     receipt::{Origin, Receipt, Request},
     settings::Settings,
@@ -91,13 +91,15 @@ pub struct Parsed {
     pub faults: Vec<MappingFault>,
     /// Items that are no messages.
     pub ignored: u32,
+    /// Whose the items are, where channels share a URL.
+    pub owners: Owners,
     _made_by_an_adapter: (),
 }
 
 impl Parsed {
     fn new(origin: Origin, mapped: Mapped) -> Self {
-        let Mapped { messages, reports, faults, ignored, checks: _ } = mapped;
-        Self { origin: Arc::new(origin), messages, reports, faults, ignored, _made_by_an_adapter: () }
+        let Mapped { messages, reports, faults, ignored, owners, checks: _ } = mapped;
+        Self { origin: Arc::new(origin), messages, reports, faults, ignored, owners, _made_by_an_adapter: () }
     }
 
     /// Nothing in it could be read.

@@ -82,6 +82,7 @@ impl Channel {
             timezone: &self.facts.timezone,
             ours: &self.ours,
             trusted_servers: &self.trusted_servers,
+            sharers: &[],
         }
     }
 
@@ -143,5 +144,14 @@ impl ChannelSet {
             Slot::Open(channel) => Some(channel),
             Slot::Closed { .. } => None,
         }
+    }
+
+    /// The open channels that share this one's URL; none where nothing could tell their items apart.
+    pub fn sharers(&self, receiver: &Channel) -> Arc<[Arc<Channel>]> {
+        if receiver.manifest.receive.pick.is_none() {
+            return Arc::default();
+        }
+        let open = self.slots.keys().filter_map(|id| self.open(id.as_str()));
+        open.filter(|channel| channel.enabled && channel.receiver.as_ref() == Some(receiver.id())).cloned().collect()
     }
 }

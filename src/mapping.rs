@@ -32,10 +32,12 @@ mod filter;
 mod root;
 mod fields;
 mod items;
+mod owner;
 mod template;
 
 pub use filter::Filter;
 pub use items::Mapping;
+pub use owner::{Owner, Owners};
 pub use root::Root;
 pub use template::Template;
 
@@ -51,13 +53,15 @@ pub struct Surroundings<'a> {
     pub ours: &'a OurAddresses,
     /// Names of mail servers whose `Authentication-Results` are believed.
     pub trusted_servers: &'a [String],
+    /// Those of the channels that share this one's URL, among which `pick` chooses.
+    pub sharers: &'a [Self],
 }
 
 impl<'a> Surroundings<'a> {
     /// Those of a channel that no letters come to.
     pub fn new(settings: &'a Settings, country: &'a str, timezone: &'a TimeZone) -> Self {
         static NONE: OurAddresses = OurAddresses::none();
-        Self { settings, country, timezone, ours: &NONE, trusted_servers: &[] }
+        Self { settings, country, timezone, ours: &NONE, trusted_servers: &[], sharers: &[] }
     }
 }
 
@@ -99,6 +103,8 @@ pub struct Mapped {
     pub ignored: u32,
     /// What a trusted mail server found out about the sender.
     pub checks: Vec<Check>,
+    /// Whose the items are, where channels share a URL.
+    pub owners: Owners,
 }
 
 impl Mapped {

@@ -155,6 +155,14 @@ impl Normalised {
         self.flags.extend(remarks_on_text(&self.message));
     }
 
+    /// It names an account that no channel of its URL has. The format has no word of its own for that, and `unverified` says
+    /// what is true of it: nobody vouches that it was meant for us.
+    pub fn mark_as_nobodys(&mut self) {
+        if !self.flags.contains(&Flag::Unverified) {
+            self.flags.push(Flag::Unverified);
+        }
+    }
+
     /// The provider's id; the claim where it gave none.
     pub fn message_id(&self) -> &str {
         self.message.id.as_deref().unwrap_or(&self.claim)

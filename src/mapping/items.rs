@@ -8,7 +8,7 @@ use std::fmt;
 use jaq_json::Val;
 
 use super::{
-    Mapped, MappingError, MappingFault, Root, Surroundings,
+    Mapped, MappingError, MappingFault, Owner, Root, Surroundings,
     fields::{self, Room},
     filter::Filter,
     rules::{MessageRules, ReceiptEndpoint, ReceiptRules, ReceiveRules},
@@ -131,7 +131,8 @@ impl Mapping {
 
     /// Takes a receipt apart. A fault of `each` is one of the whole receipt.
     pub fn run(&self, root: &Root, surroundings: &Surroundings<'_>) -> Result<Mapped, MappingFault> {
-        let mut run = Run { root, surroundings, room: Room::new(), mapped: Mapped::default() };
+        let (room, mapped) = (Room::new(), Mapped::default());
+        let mut run = Run { root, pick: self.pick(), receiver: surroundings, surroundings, room, mapped };
         let at_status = root.endpoint() == "status";
         match &self.receipts {
             Some(receipts) if at_status == (receipts.endpoint == ReceiptEndpoint::Status) => run.receipts(receipts)?,
@@ -152,6 +153,9 @@ impl Mapping {
 /// One receipt on its way through the filters.
 struct Run<'a> {
     root: &'a Root,
+    pick: Option<(&'a Filter, &'a str)>,
+    receiver: &'a Surroundings<'a>,
+    /// Those of the channel that the item in hand belongs to.
     surroundings: &'a Surroundings<'a>,
     room: Room,
     mapped: Mapped,
@@ -170,11 +174,32 @@ impl Run<'_> {
 
     fn messages(&mut self, fields: &Fields) -> Result<(), MappingFault> {
         for (place, item) in self.each(&fields.each, "message.each")?.iter().enumerate() {
-            if let Err(reason) = self.item(fields, place, item) {
-                self.mapped.faults.push(MappingFault { item: Some(place), reason });
+            let owner = self.owner(item);
+            self.surroundings = self.receiver.of(owner.as_ref().copied().unwrap_or_default());
+            let read = owner.clone().and_then(|owner| {
+                self.mapped.owners.messages.insert(place, owner);
+                self.item(fields, place, item)
+            });
+            if let Err(reason) = read {
+                self.fault(place, reason, owner.unwrap_or_default());
             }
         }
+        self.surroundings = self.receiver;
         Ok(())
+    }
+
+    /// Whose the item is, as `pick` tells with what the receiver knows.
+    fn owner(&mut self, item: &Val) -> Result<Owner, String> {
+        let Some((filter, setting)) = self.pick else { return Ok(Owner::Receiver) };
+        let wrong = |reason: String| format!("receive.pick: {reason}");
+        let output = filter.first(item, self.root.value(), self.receiver).map_err(wrong)?;
+        let value = self.room.text(&output.unwrap_or_default()).map_err(wrong)?;
+        Ok(self.receiver.owner(setting, value.as_deref()))
+    }
+
+    fn fault(&mut self, place: usize, reason: String, owner: Owner) {
+        self.mapped.owners.faults.insert(self.mapped.faults.len(), owner);
+        self.mapped.faults.push(MappingFault { item: Some(place), reason });
     }
 
     /// A letter, a message, or nothing.
@@ -287,10 +312,15 @@ impl Run<'_> {
 
     fn receipts(&mut self, receipts: &Receipts) -> Result<(), MappingFault> {
         for (place, item) in self.each(&receipts.each, "receipts.each")?.iter().enumerate() {
+            // Many manifests give a report without the account it is for: then it is the receiver's.
+            let owner = self.owner(item).unwrap_or_default();
             match self.report(receipts, item) {
-                Ok(Some(report)) => self.mapped.reports.push(report),
+                Ok(Some(report)) => {
+                    self.mapped.owners.reports.insert(self.mapped.reports.len(), owner);
+                    self.mapped.reports.push(report);
+                }
                 Ok(None) => self.mapped.ignored += 1,
-                Err(reason) => self.mapped.faults.push(MappingFault { item: Some(place), reason }),
+                Err(reason) => self.fault(place, reason, owner),
             }
         }
         Ok(())

@@ -4,7 +4,7 @@
 //! settles all of it in one call. What met a conflict (another gateway, or a duplicate ahead of it in the batch) goes into
 //! the next round. While the store is away the batch waits here and the backlog stays on the disk.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use futures_util::future::join_all;
 use jiff::Timestamp;
@@ -159,18 +159,21 @@ impl Applier {
                     batch.booked.push((id, Outcome::quarantined, 1));
                     batch.quarantine.push((ticket, reason));
                 }
-                Reading::Messages { channel, messages, reports, faults, ignored } => {
+                Reading::Messages { messages, reports, faults, ignored } => {
                     self.pipeline.metrics.ignored(id.as_str(), ignored.into());
-                    if !faults.is_empty() {
-                        batch.booked.push((id.clone(), Outcome::quarantined, faults.len() as u64));
-                        batch.quarantine.push((ticket, faults.join("; ").chars().take(1000).collect()));
+                    let reasons: Vec<_> = faults.iter().map(|(_, reason)| reason.as_str()).collect();
+                    if !reasons.is_empty() {
+                        batch.quarantine.push((ticket, reasons.join("; ").chars().take(1000).collect()));
                     }
-                    if !reports.is_empty() {
-                        batch.reports.push((ticket, id, reports));
+                    batch.booked.extend(faults.into_iter().map(|(channel, _)| (channel, Outcome::quarantined, 1)));
+                    let mut reports_by_channel: BTreeMap<ChannelId, Vec<DeliveryReport>> = BTreeMap::new();
+                    for (channel, report) in reports {
+                        reports_by_channel.entry(channel).or_default().push(report);
                     }
-                    let pending = messages.into_iter().map(|message| Pending {
+                    batch.reports.extend(reports_by_channel.into_iter().map(|(id, reports)| (ticket, id, reports)));
+                    let pending = messages.into_iter().map(|(channel, message)| Pending {
                         ticket,
-                        channel: channel.clone(),
+                        channel,
                         message,
                         tried: None,
                     });

@@ -26,6 +26,7 @@ use crate::{
     adapter::Parsed,
     channel::{Channel, ChannelSet, Slot},
     journal::{Journalled, Tail, Ticket},
+    mapping::{Owner, Surroundings},
     message::DeliveryReport,
     normalise::{Normalised, normalise},
     receipt::ChannelId,
@@ -52,10 +53,10 @@ pub struct Read {
 #[derive(Debug)]
 pub enum Outcome {
     Messages {
-        channel: Arc<Channel>,
-        messages: Vec<Normalised>,
-        reports: Vec<DeliveryReport>,
-        faults: Vec<String>,
+        /// Each with the channel it belongs to, which differs from the receipt's where channels share a URL.
+        messages: Vec<(Arc<Channel>, Normalised)>,
+        reports: Vec<(ChannelId, DeliveryReport)>,
+        faults: Vec<(ChannelId, String)>,
         ignored: u32,
     },
     /// Nothing of it could be read now.
@@ -70,8 +71,15 @@ pub struct Reader {
     pub left_behind: Arc<AtomicUsize>,
 }
 
-/// Receipts with their channels, in order.
-type Waiting = VecDeque<(Journalled, Arc<Channel>)>;
+/// Receipts with their channels, and those that share the URL of each, in order.
+type Waiting = VecDeque<(Journalled, Counter)>;
+
+/// The channel that a receipt came to, and those that share its URL.
+#[derive(Clone, Debug)]
+struct Counter {
+    channel: Arc<Channel>,
+    sharers: Arc<[Arc<Channel>]>,
+}
 
 /// The receipts that a thread takes one by one. Everything that both sides decide is behind one lock: a receipt is either
 /// read by the thread or given up by the watcher, never both and never neither.
@@ -155,7 +163,8 @@ impl Reader {
             let (ticket, channel) = (journalled.ticket(), journalled.receipt().channel.clone());
             let reason = match channels.slot(channel.as_str()) {
                 Some(Slot::Open(open)) if !self.has_to_wait(&channel, slow) => {
-                    waiting.push_back((journalled, open.clone()));
+                    let counter = Counter { channel: open.clone(), sharers: channels.sharers(open) };
+                    waiting.push_back((journalled, counter));
                     continue;
                 }
                 Some(Slot::Open(_)) => "mappings of this channel run too long",
@@ -282,8 +291,8 @@ impl Work {
         let id = std::fs::read_link("/proc/thread-self").ok();
         self.desk().thread = id.as_deref().and_then(|path| path.file_name()?.to_str()?.parse().ok());
         let _end = End { work: self, left_behind };
-        while let Some((journalled, channel)) = self.begin() {
-            let read = read_one(journalled, channel);
+        while let Some((journalled, counter)) = self.begin() {
+            let read = read_one(journalled, &counter);
             let mut desk = self.desk();
             if desk.is_abandoned {
                 return;
@@ -294,10 +303,10 @@ impl Work {
         }
     }
 
-    fn begin(&self) -> Option<(Journalled, Arc<Channel>)> {
+    fn begin(&self) -> Option<(Journalled, Counter)> {
         let mut desk = self.desk();
         let next = desk.waiting.pop_front().filter(|_| !desk.is_abandoned)?;
-        let allowed = if next.1.reads_letters() { DEADLINE_OF_LETTERS } else { DEADLINE };
+        let allowed = if next.1.channel.reads_letters() { DEADLINE_OF_LETTERS } else { DEADLINE };
         desk.current = Some(Current { ticket: next.0.ticket(), channel: next.0.receipt().channel.clone(), allowed });
         Some(next)
     }
@@ -320,14 +329,35 @@ impl Drop for End<'_> {
     }
 }
 
-/// Parsed and normalised.
-fn read_one(journalled: Journalled, channel: Arc<Channel>) -> Read {
+/// Parsed and normalised, each item with the facts of the channel it belongs to.
+fn read_one(journalled: Journalled, counter: &Counter) -> Read {
+    let Counter { channel, sharers } = counter;
     let ticket = journalled.ticket();
-    let Parsed { origin, messages, reports, faults, ignored, .. } =
-        channel.engine.parse(journalled, &channel.surroundings());
-    let messages =
-        messages.into_iter().map(|(place, message)| normalise(&origin, place, message, &channel.facts)).collect();
-    let faults = faults.into_iter().map(|fault| fault.to_string()).collect();
-    let id = channel.facts.id.clone();
-    Read { ticket, channel: id, outcome: Outcome::Messages { channel, messages, reports, faults, ignored } }
+    let theirs: Vec<_> = sharers.iter().map(|sharer| sharer.surroundings()).collect();
+    let surroundings = Surroundings { sharers: &theirs, ..channel.surroundings() };
+    let Parsed { origin, messages, reports, faults, ignored, owners, .. } =
+        channel.engine.parse(journalled, &surroundings);
+    let channel_of = |owner: Option<&Owner>| match owner {
+        Some(Owner::Sharer(place)) => sharers.get(*place).unwrap_or(channel),
+        _ => channel,
+    };
+    let messages = messages.into_iter().map(|(place, message)| {
+        let owner = owners.messages.get(&place);
+        let channel = channel_of(owner);
+        let mut normalised = normalise(&origin, place, message, &channel.facts);
+        if owner == Some(&Owner::Nobody) {
+            tracing::warn!(channel.id = %channel.id(), receipt.id = %ticket.receipt, "a message names an account that no channel has");
+            normalised.mark_as_nobodys();
+        }
+        (channel.clone(), normalised)
+    });
+    let messages = messages.collect();
+    let reports = reports.into_iter().enumerate();
+    let reports =
+        reports.map(|(place, report)| (channel_of(owners.reports.get(&place)).id().clone(), report)).collect();
+    let faults = faults.into_iter().enumerate();
+    let faults =
+        faults.map(|(place, fault)| (channel_of(owners.faults.get(&place)).id().clone(), fault.to_string())).collect();
+    let outcome = Outcome::Messages { messages, reports, faults, ignored };
+    Read { ticket, channel: channel.id().clone(), outcome }
 }

@@ -287,6 +287,9 @@ pub struct SendRules {
     /// Codes after which the address is never tried again.
     #[serde(default)]
     pub permanent: Vec<ErrorCode>,
+    /// Codes that are tried again whatever status they come with.
+    #[serde(default)]
+    pub temporary: Vec<ErrorCode>,
     #[serde(default)]
     pub retry: RetryRules,
     #[serde(default)]

@@ -10,7 +10,7 @@ use std::{fmt, time::Duration};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use super::rules::{Encode, ProbeRules, SendRules};
+use super::rules::{Encode, ErrorCode, ProbeRules, SendRules};
 use crate::{
     mapping::{Escape, Filter, MappingError, Surroundings, Template},
     message::{Choice, numbered},
@@ -274,10 +274,12 @@ impl Send {
         }
         let code = judge::word(self.error_code.as_ref(), &root, surroundings);
         let reason = judge::reason(response.status, code.as_deref(), is_success.then_some(ok));
-        let is_permanent = code.is_some_and(|code| self.rules.permanent.iter().any(|permanent| permanent.is(&code)));
+        let is_among = |codes: &[ErrorCode]| code.as_ref().is_some_and(|code| codes.iter().any(|one| one.is(code)));
+        let is_permanent = is_among(&self.rules.permanent);
+        let may_pass = self.rules.retry.on.contains(&response.status) || is_among(&self.rules.temporary);
         // A provider that says 2xx and no at once does not speak in statuses, so `retry.on` cannot name the case: only
         // `permanent` ends it, and `retry.max`.
-        if !is_permanent && (is_success || self.rules.retry.on.contains(&response.status)) {
+        if !is_permanent && (is_success || may_pass) {
             return Judgement::Again { after: judge::retry_after(response, now), reason };
         }
         Judgement::Never { reason }

@@ -440,3 +440,41 @@ fn the_samples_of_the_manifests_are_mapped_as_they_expect() {
     }
     assert!(compared >= 8, "the samples were found");
 }
+
+#[test]
+fn an_item_goes_to_the_channel_it_names_and_to_no_other() {
+    let settings = |number: &str| {
+        let mut settings = Settings::default();
+        settings.insert("number", crate::settings::Setting::Plain(number.to_owned()));
+        settings
+    };
+    let (main, second) = (settings("1"), settings("2"));
+    let sections = Sections::parse(
+        "[receive]\npick = { from = '.to', setting = 'number' }\n[message]\neach = '.body.messages[]?'\n\
+        id = '.id'\nsent_at = '.at'\n[receipts]\nendpoint = 'main'\neach = '.body.statuses[]?'\nid = '.id'\nstatus = '.status'",
+    );
+    let body = json!({
+        "messages": [
+            {"id": "a", "to": "2", "at": "2026-01-01 00:00:00"}, {"id": "b", "to": 1, "at": "2026-01-01 00:00:00"},
+            {"id": "c", "to": "3"}, {"id": "d"}, {"id": "e", "to": "2", "at": "yesterday"}, {"id": "f", "to": {}},
+        ],
+        "statuses": [{"id": "x", "to": "2", "status": "sent"}, {"id": "y", "status": "sent"}],
+    });
+    let (utc, at) = (TimeZone::UTC, Timestamp::UNIX_EPOCH);
+    let sharers = [Surroundings::new(&second, "ID", &utc)];
+    let surroundings = Surroundings { sharers: &sharers, ..Surroundings::new(&main, "ID", &ZONE) };
+    let request = posted("application/json", &body.to_string());
+    let root = Root::decode(&request, "main", None, at, &sections.receive, &main).unwrap();
+    let mapped = sections.compile().unwrap().run(&root, &surroundings).unwrap();
+    let owner = |place: usize| mapped.owners.messages.get(&place).copied();
+    assert_eq!(
+        [owner(0), owner(1), owner(2), owner(3)],
+        [Owner::Sharer(0), Owner::Receiver, Owner::Nobody, Owner::Nobody].map(Some)
+    );
+    // Each is read with what its own channel knows: here the zone of a time without one.
+    let hours = |place: usize| mapped.messages[place].1.sent_at.unwrap().as_second() / 3600;
+    assert_eq!(hours(0) - hours(1), 7);
+    assert_eq!(mapped.messages.len(), 4);
+    assert_eq!(mapped.owners.faults.values().copied().collect::<Vec<_>>(), [Owner::Sharer(0), Owner::Receiver]);
+    assert_eq!(mapped.owners.reports.values().copied().collect::<Vec<_>>(), [Owner::Sharer(0), Owner::Nobody]);
+}

@@ -204,6 +204,19 @@ fn twilios_answers_are_read_as_the_manifest_says() {
 }
 
 #[test]
+fn a_code_says_more_than_the_status_it_comes_with() {
+    let send = compiled(
+        "url = 'https://api.example/send'\nbody = '1'\nerror_code = '.body.code'\npermanent = [7]\ntemporary = [4, 7, 'busy']",
+    );
+    for body in [r#"{"code":4}"#, r#"{"code":"busy"}"#] {
+        assert!(matches!(judged(&send, &response(400, body)), Judgement::Again { .. }), "{body}");
+    }
+    for body in [r#"{"code":5}"#, r#"{"code":7}"#, "{}"] {
+        assert!(matches!(judged(&send, &response(400, body)), Judgement::Never { .. }), "{body}");
+    }
+}
+
+#[test]
 fn a_json_body_holds_any_text_as_one_value() {
     let send = compiled(
         r#"
@@ -375,4 +388,34 @@ fn a_window_says_what_it_does_and_a_choice_has_room_for_one() {
     assert_eq!(mistakes(&format!("{rules}window = {{ hours = 24, outside = 'hold', body = '1' }}")), ["window.body"]);
     assert_eq!(mistakes(&format!("{rules}list = {{ max = 0, body = '1' }}")), ["list.max"]);
     assert_eq!(mistakes(&format!("{rules}buttons = {{ max = 1, body = '{{{{ phone }}}}' }}")), ["buttons.body"]);
+}
+
+#[test]
+fn whatsapp_gets_buttons_a_list_or_a_template_in_its_own_shapes() {
+    let manifest: toml::Table =
+        toml::from_str(include_str!("../../../../channels/whatsapp-cloud.toml")).expect("the manifest parses");
+    let send = compiled(&toml::to_string(&manifest["send"]).expect("the section"));
+    let mut settings = Settings::default();
+    for (name, value) in [("graph_url", "https://graph.example"), ("graph", "v22.0"), ("phone_number_id", "777")] {
+        settings.insert(name, Setting::Plain(value.to_owned()));
+    }
+    settings.insert("template", Setting::Plain("jawaban".to_owned()));
+    settings.insert("access_token", Setting::Secret(vec!["s3cret".into()]));
+    let body = |letter: &Letter<'_>| {
+        let outgoing = send.compose(letter, &settings, None).expect("composed");
+        assert_eq!(outgoing.url, "https://graph.example/v22.0/777/messages");
+        serde_json::from_slice::<Value>(&outgoing.body).expect("JSON")
+    };
+    let (three, four) = (choices(&["Ya", "Tidak", "Ubah"]), choices(&["A", "B", "C", "D"]));
+    let buttons = body(&Letter { choices: &three, ..letter() });
+    assert_eq!(buttons["to"], "6281100000001");
+    let action = &buttons["interactive"]["action"];
+    assert_eq!(action["buttons"][1], json!({ "type": "reply", "reply": { "id": "tidak", "title": "Tidak" } }));
+    let list = body(&Letter { choices: &four, ..letter() });
+    assert_eq!(list["interactive"]["action"]["sections"][0]["rows"][3], json!({ "id": "d", "title": "D" }));
+    let template = body(&Letter { is_late: true, to: "ID.42", to_type: "whatsapp_bsuid", ..letter() });
+    assert_eq!((&template["recipient"], &template["template"]["name"]), (&json!("ID.42"), &json!("jawaban")));
+    // A variable of a template takes no line break.
+    let words = &template["template"]["components"][0]["parameters"][0]["text"];
+    assert_eq!(words, "Terima kasih & \"selamat\" 😀");
 }
