@@ -445,7 +445,7 @@ fn the_samples_of_the_manifests_are_mapped_as_they_expect() {
 fn an_item_goes_to_the_channel_it_names_and_to_no_other() {
     let settings = |number: &str| {
         let mut settings = Settings::default();
-        settings.insert("number", crate::settings::Setting::Plain(number.to_owned()));
+        settings.insert("number", Setting::Plain(number.to_owned()));
         settings
     };
     let (main, second) = (settings("1"), settings("2"));
