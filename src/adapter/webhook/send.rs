@@ -19,6 +19,7 @@ use crate::{
 
 pub mod auth;
 mod judge;
+pub mod media;
 mod request;
 mod split;
 mod text;
