@@ -11,6 +11,7 @@ use crate::{
     converse::{
         Address, Asked, Conversed, Matter, Obeyed, WholeComplaint, WholeFollowUp, asks_about, compose::draw, converse,
     },
+    media::job::{Cause, Files, entries},
     normalise::Normalised,
     receipt::ReceiptId,
     route::{PRIORITY, TRIAGE},
@@ -149,15 +150,21 @@ impl Pipeline {
     ) -> Step {
         let (receipt, sender) = (assembled.message.origin.id, assembled.message.sender);
         let mut transition = empty(receipt, sender, now + self.gateway.claim_window.signed());
+        let files = Files {
+            attachments: assembled.message.message.attachments.clone(),
+            receipts: assembled.origins.iter().map(|origin| origin.id).collect(),
+            place: assembled.message.place,
+            received_at: assembled.received_at,
+        };
         let agencies = &self.rules.agencies;
         let conversed = converse(assembled, &mut memory.sender, known, agencies, &channel.facts, &self.gateway, now);
         let outcome = match conversed {
             Conversed::Complaint(whole) => {
-                self.complaint(*whole, channel, &mut memory.sender, now, &mut transition);
+                self.complaint(*whole, &files, channel, &mut memory.sender, now, &mut transition);
                 Outcome::enqueued
             }
             Conversed::FollowUp(whole) => {
-                self.follow_up(*whole, channel, &mut memory.sender, now, &mut transition);
+                self.follow_up(*whole, &files, channel, &mut memory.sender, now, &mut transition);
                 Outcome::enqueued
             }
             Conversed::Command(obeyed) => {
@@ -172,6 +179,7 @@ impl Pipeline {
     fn complaint(
         &self,
         whole: WholeComplaint,
+        files: &Files,
         channel: &Channel,
         sender: &mut Sender,
         now: Timestamp,
@@ -181,6 +189,17 @@ impl Pipeline {
         let WholeComplaint { complaint, event_id, matter } = whole;
         let route = self.rules.routing.route(&complaint, channel.facts.queue.as_deref());
         sender.routed(complaint.complaint_id, &route.queue);
+        let cause = Cause {
+            complaint_id: complaint.complaint_id,
+            tracking_id: &complaint.tracking_id,
+            queue: &route.queue,
+            sensitivity: complaint.sensitivity(),
+            priority: route.priority,
+            received_datetime: &complaint.received_datetime,
+            channel: &channel.facts.id,
+            sender: transition.sender,
+        };
+        transition.outbox.extend(entries(&cause, &complaint.attachments, files, &self.gateway.name, now));
         transition.record = Some(ComplaintRecord {
             complaint_id: complaint.complaint_id,
             tracking_id: complaint.tracking_id,
@@ -206,6 +225,7 @@ impl Pipeline {
     fn follow_up(
         &self,
         whole: WholeFollowUp,
+        files: &Files,
         channel: &Channel,
         sender: &mut Sender,
         now: Timestamp,
@@ -216,8 +236,19 @@ impl Pipeline {
             Sensitivity::Confidential => CONFIDENTIAL_PRIORITY,
             Sensitivity::Normal => PRIORITY,
         };
-        let WholeFollowUp { follow_up, event_id, queue, matter, .. } = whole;
+        let WholeFollowUp { follow_up, event_id, queue, matter, sensitivity, .. } = whole;
         let queue = if queue.is_empty() { TRIAGE.to_owned() } else { queue };
+        let cause = Cause {
+            complaint_id: follow_up.complaint_id,
+            tracking_id: &follow_up.tracking_id,
+            queue: &queue,
+            sensitivity,
+            priority,
+            received_datetime: &follow_up.received_datetime,
+            channel: &channel.facts.id,
+            sender: transition.sender,
+        };
+        transition.outbox.extend(entries(&cause, &follow_up.attachments, files, &self.gateway.name, now));
         transition.events.push(QueuedEvent { queue, priority, event });
         self.answer(&matter, &event_id, Some(follow_up.complaint_id), channel, sender, now, transition);
     }
