@@ -26,7 +26,7 @@ use tokio::{
 
 use crate::{
     answers::{ADDRESS, arrives},
-    harness::{World, until},
+    harness::{World, is_of_message, until},
     redis_servers::Server,
 };
 
@@ -49,11 +49,25 @@ struct Files {
 impl Files {
     async fn listen(canary: u16) -> (Self, u16) {
         let files = Self { canary, ..Self::default() };
-        let router = Router::new().route("/file/{name}", get(Self::give)).with_state(files.clone());
+        let router = Router::new()
+            .route("/file/{name}", get(Self::give))
+            .route("/place/{name}", get(Self::tell))
+            .with_state(files.clone());
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         tokio::spawn(async move { axum::serve(listener, router).await });
         (files, port)
+    }
+
+    /// The first of two steps: where a file is. The name is `at-` and a host, or that of a file here.
+    #[expect(clippy::unused_async, reason = "the shape of a handler")]
+    async fn tell(State(files): State<Self>, Segment(name): Segment<String>, headers: HeaderMap) -> String {
+        let here = headers[header::HOST].to_str().expect("a host");
+        let url = match name.strip_prefix("at-") {
+            Some(host) => format!("http://{host}:{}/stolen", files.canary),
+            None => format!("http://{here}/file/{name}"),
+        };
+        json!({ "url": url }).to_string()
     }
 
     #[expect(clippy::unused_async, reason = "the shape of a handler")]
@@ -169,6 +183,14 @@ verify   = "pass"
 messages = [{ id = "1", text = "halo" }]
 "#;
 
+/// The same, where the place of a file has to be asked for.
+fn asking(manifest: &str) -> String {
+    manifest.replace("{{ settings.base }}/file/{{ ref }}", "{{ resolved }}").replace(
+        "[[sample]]",
+        "[media.resolve]\nurl = \"{{ settings.base }}/place/{{ ref }}\"\nat = \".body.url\"\n\n[[sample]]",
+    )
+}
+
 /// A gateway with the channel `foto`, whose files are at `port`.
 async fn prepare(port: u16, config: &str) -> World {
     let world = World::prepare().await;
@@ -191,14 +213,11 @@ async fn post(world: &World, id: &str, files: Value) {
     assert_eq!(request.body(body.to_string()).send().await.expect("a reply").status(), 200);
 }
 
-fn is_of_file(event: &Value) -> bool {
-    event["type"] == "id.loket.complaint.attachment_stored.v1"
-}
-
 /// The attachments that reached their final state, when there are so many.
-async fn files(world: &World, count: usize) -> Vec<Value> {
+pub async fn files(world: &World, count: usize) -> Vec<Value> {
     until(&format!("{count} files in their final state"), async || {
-        let events: Vec<_> = world.events().await.into_iter().map(|(_, event)| event).filter(is_of_file).collect();
+        let events: Vec<_> =
+            world.events().await.into_iter().map(|(_, event)| event).filter(|event| !is_of_message(event)).collect();
         assert!(events.len() <= count, "more than {count} files: {events:#?}");
         (events.len() == count).then(|| events.iter().map(|event| event["data"]["attachments"][0].clone()).collect())
     })
@@ -261,6 +280,9 @@ async fn a_photo_of_a_provider_is_stored_told_and_given_out() {
     let unknown =
         get_file(&world, &json!({ "attachment_id": "01900000-0000-7000-8000-000000000000" }), "other-token").await;
     assert_eq!(foreign.text().await.expect("a body"), unknown.text().await.expect("a body"));
+    // It is counted when its record says that it was told.
+    let line = "loket_media_total{channel=\"foto\",result=\"stored\"} 1";
+    until("the file is counted", async || world.metrics().await.contains(line).then_some(())).await;
     // The folder holds ids only, for nobody else to read.
     let folder = world.folder.path().join("data/media");
     let id = file["attachment_id"].as_str().expect("an id");
@@ -274,7 +296,6 @@ async fn a_photo_of_a_provider_is_stored_told_and_given_out() {
     let events = world.events().await;
     assert_eq!(events.len(), 2);
     assert_eq!(events[1].1["data"]["sequence"], 1);
-    assert!(world.metrics().await.contains("loket_media_total{channel=\"foto\",result=\"stored\"} 1"));
     world.finish().await;
 }
 
@@ -470,6 +491,43 @@ async fn no_attachment_leads_into_our_network() {
         assert_eq!(file["state"], "failed", "{file}");
     }
     assert_eq!(hits.load(Ordering::Relaxed), 0);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_is_asked_for_and_held_against_the_list_as_well() {
+    let (canary, hits) = canary().await;
+    let (provider, port) = Files::listen(canary).await;
+    let world = prepare(port, "").await;
+    world.write("channels/foto.toml", &asking(MANIFEST));
+    let world = world.serve().await;
+    let hosts = ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "2130706433", "0x7f.1", "169.254.169.254"];
+    let wanted = hosts.iter().map(|host| format!("at-{host}")).chain(["photo".to_owned()]);
+    post(&world, "m1", wanted.map(|name| json!({ "ref": name })).collect()).await;
+    let mut states: Vec<_> = files(&world, 8).await.iter().map(|file| file["state"].to_string()).collect();
+    states.sort();
+    assert_eq!(states[..7], vec!["\"failed\""; 7]);
+    assert_eq!(states[7], "\"stored\"");
+    assert_eq!((hits.load(Ordering::Relaxed), provider.asked()), (0, vec!["Bearer s3cret".to_owned()]));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_outlives_its_gateway() {
+    let (provider, port) = Files::listen(0).await;
+    let mut world = prepare(port, "").await.serve().await;
+    *provider.statuses.lock().expect("a lock") = vec![503];
+    post(&world, "m1", json!([{ "ref": "photo" }])).await;
+    until("the first try", async || (provider.asked().len() == 1).then_some(())).await;
+    world.stop().await;
+    world.resume().await;
+    let file = files(&world, 1).await.remove(0);
+    assert_eq!((&file["state"], provider.asked().len()), (&json!("stored"), 2), "{file}");
+    // It is over: a restart fetches and tells nothing again.
+    world.stop().await;
+    world.resume().await;
+    world.quiet().await;
+    assert_eq!((files(&world, 1).await.len(), provider.asked().len()), (1, 2));
     world.finish().await;
 }
 
