@@ -374,6 +374,9 @@ async fn a_failed_download_is_retried_and_one_given_up_on_is_visible() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_file_that_we_keep_is_rejected_with_the_reason() {
+    if !is_alone("media::what_is_no_file_that_we_keep_is_rejected_with_the_reason") {
+        return;
+    }
     let (_, port) = Files::listen(0).await;
     let world = prepare(port, "").await.serve().await;
     let before = resident();
@@ -386,6 +389,17 @@ async fn what_is_no_file_that_we_keep_is_rejected_with_the_reason() {
     world.finish().await;
 }
 
+/// Memory is of a process: a test that measures it runs in one of its own. False in the process that has waited for it.
+fn is_alone(test: &str) -> bool {
+    if std::env::args().any(|argument| argument == "--exact") {
+        return true;
+    }
+    let program = std::env::current_exe().expect("a program");
+    let output = std::process::Command::new(program).args(["--exact", test]).output().expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+    false
+}
+
 /// Memory of this process in KiB.
 fn resident() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("a status");
@@ -396,6 +410,9 @@ fn resident() -> u64 {
 /// Raw answers that no server gives.
 #[tokio::test(flavor = "multi_thread")]
 async fn slow_silent_and_lying_providers_hold_nothing_up() {
+    if !is_alone("media::slow_silent_and_lying_providers_hold_nothing_up") {
+        return;
+    }
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = listener.local_addr().expect("an address").port();
     tokio::spawn(async move {
