@@ -119,13 +119,19 @@ pub struct Place {
     pub source: LocationSource,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FileRecord {
     pub attachment_id: Uuid,
     pub kind: AttachmentKind,
     pub state: AttachmentState,
+    /// Of a file that is not to be had.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reject_reason: Option<RejectReason>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
+    /// As its bytes say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detected_media_type: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filename: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -134,6 +140,13 @@ pub struct FileRecord {
     pub sha256: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provider_media_id: Option<String>,
+    /// Where this gateway gives it out, once it is stored; never the provider's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scan: Option<Scan>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub exif: Option<Exif>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub disposition: Option<FileDisposition>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -141,6 +154,32 @@ pub struct FileRecord {
 }
 
 words!(FileDisposition { Attachment, Inline });
+words!(
+    /// Why a file is not to be had.
+    RejectReason { TooLarge, TypeNotAllowed, Malware, Empty, DownloadFailed }
+);
+words!(ScanResult { Clean, Infected, NotScanned });
+
+/// What a scanner for malware said of a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Scan {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    pub result: ScanResult,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at: Option<String>,
+}
+
+/// What a picture said of itself before that was taken out of it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Exif {
+    pub stripped: bool,
+    /// Local time without a zone, as cameras write it: `2026-01-31T12:00:00`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub captured_at: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub geometry: Option<Geometry>,
+}
 
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContactPoint {
@@ -336,6 +375,21 @@ pub struct FollowUp {
     pub raw_refs: Vec<RawRef>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub screening: Option<Screening>,
+}
+
+/// `data` of `attachment_stored`: a follow-up that no message caused (`complaint-format.md` §5.3).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AttachmentFinal {
+    pub schema_version: String,
+    pub complaint_id: Uuid,
+    pub tracking_id: TrackingId,
+    pub followup_id: Uuid,
+    /// As that of a [`FollowUp`].
+    pub sequence: u32,
+    pub intent: Intent,
+    pub attachments: Vec<FileRecord>,
+    /// When the message came that brought the file.
+    pub received_datetime: String,
 }
 
 /// Debug output of what holds a citizen's words or address: the name of the type and no more.

@@ -22,10 +22,12 @@ use crate::{
 };
 
 mod mail;
+mod media;
 mod smtp;
 mod store;
 
 pub use mail::MailSection;
+pub use media::MediaSection;
 pub use smtp::SmtpSection;
 pub use store::{RedisSection, StoreChoice};
 
@@ -62,6 +64,7 @@ pub struct Config {
     pub queues: QueuesSection,
     pub redis: RedisSection,
     pub mail: MailSection,
+    pub media: MediaSection,
     pub smtp: SmtpSection,
     pub server: ServerSection,
     /// More tokens, each with its scope.
@@ -180,6 +183,7 @@ impl Default for Config {
             queues: QueuesSection::default(),
             redis: RedisSection::default(),
             mail: MailSection::default(),
+            media: MediaSection::default(),
             smtp: SmtpSection::default(),
             server: ServerSection::default(),
             token: Vec::new(),
@@ -437,6 +441,12 @@ impl Config {
         if self.smtp.certificate.is_some() != self.smtp.key.is_some() {
             let hint = "STARTTLS needs `certificate` and `key`, both in PEM";
             mistakes.add("certificate", "[smtp] has one of certificate and key".to_owned(), hint);
+        }
+        if self.media.retry_max == 0 {
+            mistakes.add("retry_max", "[media] retry_max is 0".to_owned(), "1 or more");
+        }
+        if self.media.clamd.as_ref().is_some_and(|clamd| !clamd.contains(':')) {
+            mistakes.add("clamd", "clamd is no address with a port".to_owned(), "write it like \"127.0.0.1:3310\"");
         }
         if self.queues.max_attempts == 0 {
             mistakes.add("max_attempts", "max_attempts is 0".to_owned(), "1 or more");

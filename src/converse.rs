@@ -15,6 +15,7 @@ use crate::{
     complaint::{Complaint, Event, EventKind, FollowUp, Medium, Sensitivity, TrackingId},
     gateway::Gateway,
     locale::Locales,
+    message::Attachment,
     receipt::{ChannelId, ReceiptId},
     sender::Sender,
     store::{ClaimKey, ComplaintRecord},
@@ -81,6 +82,10 @@ pub struct Matter {
     /// The claims to make now.
     pub claim_keys: Vec<ClaimKey>,
     pub receipts: Vec<ReceiptId>,
+    /// Files of all its messages, in the order of the document.
+    pub attachments: Vec<Attachment>,
+    /// Of the first message in its receipt.
+    pub place: usize,
     pub received_at: Timestamp,
     /// Of a channel for mail.
     pub letter: Option<AnsweredLetter>,

@@ -17,6 +17,8 @@ use crate::{
     units::Size,
 };
 
+pub mod guarded;
+
 /// Name, TCP and TLS together.
 const CONNECT: Duration = Duration::from_secs(5);
 

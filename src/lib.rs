@@ -50,6 +50,7 @@ pub mod vault;
 pub mod http;
 pub mod tls;
 pub mod outbox;
+pub mod media;
 
 // The order of the stages, and everything around it.
 pub mod config;

@@ -1,6 +1,9 @@
 //! Networks in CIDR notation (RFC 4632, RFC 4291 §2.3).
 
-use std::{net::IpAddr, str::FromStr};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    str::FromStr,
+};
 
 /// A network, like `203.0.113.0/24`; an address alone is a network of one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +43,59 @@ impl FromStr for Network {
     }
 }
 
+/// How far away an address is, by the registries of special addresses (RFC 6890).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reach {
+    /// Of one link, of many receivers, reserved, or of documents: a file never lies there. So are the metadata services of
+    /// clouds.
+    Nowhere,
+    /// This machine, or a network of our own.
+    Private,
+    Public,
+}
+
+impl Reach {
+    pub fn of(address: IpAddr) -> Self {
+        match address.to_canonical() {
+            IpAddr::V4(address) => Self::of_v4(address),
+            IpAddr::V6(address) => Self::of_v6(address),
+        }
+    }
+
+    fn of_v4(address: Ipv4Addr) -> Self {
+        match address.octets() {
+            [10 | 127, ..] | [172, 16..=31, ..] | [192, 168, ..] | [100, 64..=127, ..] | [198, 18 | 19, ..] => {
+                Self::Private
+            }
+            [0 | 224..=255, ..]
+            | [169, 254, ..]
+            | [192, 0, 0 | 2, _]
+            | [192, 88, 99, _]
+            | [198, 51, 100, _]
+            | [203, 0, 113, _] => Self::Nowhere,
+            _ => Self::Public,
+        }
+    }
+
+    fn of_v6(address: Ipv6Addr) -> Self {
+        let embedded = |high: u16, low: u16| {
+            let ([a, b], [c, d]) = (high.to_be_bytes(), low.to_be_bytes());
+            Self::of_v4(Ipv4Addr::new(a, b, c, d))
+        };
+        match address.segments() {
+            [0, 0, 0, 0, 0, 0, 0, 1] | [0xfc00..=0xfdff, ..] => Self::Private,
+            // Addresses with an IPv4 address inside: compatible, translated (NAT64), 6to4.
+            [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] | [0x2002, high, low, ..] => {
+                embedded(high, low)
+            }
+            // Teredo and other protocols, and documents.
+            [0x2001, 0..=0x1ff | 0xdb8, ..] | [0x3fff, 0..=0xfff, ..] => Self::Nowhere,
+            [0x2000..=0x3fff, ..] => Self::Public,
+            _ => Self::Nowhere,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +116,41 @@ mod tests {
         }
         for bad in ["", "10.0.0.0/33", "10.0.0/8", "a/8", "10.0.0.0/", "::/129"] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_what_is_routed_to_strangers_is_public() {
+        for (address, reach) in [
+            ("127.0.0.1", Reach::Private),
+            ("::1", Reach::Private),
+            ("::ffff:127.0.0.1", Reach::Private),
+            ("::ffff:169.254.169.254", Reach::Nowhere),
+            ("::7f00:1", Reach::Private),
+            ("64:ff9b::a00:1", Reach::Private),
+            ("2002:7f00:1::", Reach::Private),
+            ("169.254.169.254", Reach::Nowhere),
+            ("10.0.0.1", Reach::Private),
+            ("172.16.0.1", Reach::Private),
+            ("172.31.255.255", Reach::Private),
+            ("172.32.0.1", Reach::Public),
+            ("192.168.1.1", Reach::Private),
+            ("100.64.0.1", Reach::Private),
+            ("100.128.0.1", Reach::Public),
+            ("0.0.0.0", Reach::Nowhere),
+            ("::", Reach::Nowhere),
+            ("224.0.0.1", Reach::Nowhere),
+            ("255.255.255.255", Reach::Nowhere),
+            ("fc00::1", Reach::Private),
+            ("fd00::1", Reach::Private),
+            ("fe80::1", Reach::Nowhere),
+            ("ff02::1", Reach::Nowhere),
+            ("2001:db8::1", Reach::Nowhere),
+            ("2001::1", Reach::Nowhere),
+            ("2606:4700::1111", Reach::Public),
+            ("9.9.9.9", Reach::Public),
+        ] {
+            assert_eq!(Reach::of(address.parse().expect(address)), reach, "{address}");
         }
     }
 }

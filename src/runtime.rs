@@ -26,11 +26,12 @@ use crate::{
     converse::chat::flow::Flow,
     diagnostic::Diagnostic,
     gateway::Gateway,
-    http::Http,
+    http::{Http, guarded::Guarded},
     journal::{Journal, JournalOptions, Tail},
     letterbox::Letterbox,
     locale::Locales,
     mailbox,
+    media::{self, shelf::Shelf},
     message::Message,
     normalise::normalise,
     outbox::{self, Outbox},
@@ -67,6 +68,7 @@ pub struct Running {
     pipeline: JoinHandle<()>,
     _workshop: Workshop,
     outbox: JoinHandle<()>,
+    media: JoinHandle<()>,
     mailboxes: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
 }
@@ -200,6 +202,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
     let channels = set.subscribe();
     let (applied, applied_through) = watch::channel(0);
     let http = Http::new().context("the HTTP client")?;
+    let shelf = Shelf::open(media_folder(&resolved)).context("the folder of the files")?;
     let app = Arc::new(App {
         journal,
         store,
@@ -209,6 +212,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         vault: Arc::new(Vault::new(vault_key(&resolved))),
         metrics: Arc::new(Metrics::default()),
         http: http.clone(),
+        shelf: shelf.clone(),
         nonces: Arc::new(Nonces::default()),
         outbox_bell: Arc::new(Notify::new()),
         queue_bell: Arc::new(Notify::new()),
@@ -229,6 +233,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         stop: stopped.clone(),
     };
     let outbox = Outbox::new(app.store.clone(), parts);
+    let media = media::Worker::new(app.store.clone(), media_parts(&app, shelf)?);
     let mail = mail_servers(&app, stopped.clone()).await.context("the mail server")?;
     let mailboxes = mailbox::Parts {
         letterbox: letterbox(&app),
@@ -247,6 +252,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         pipeline: workshop.spawn(run_when_keyed(pipeline, tail, stopped.clone())),
         _workshop: workshop,
         outbox: tokio::spawn(outbox.run()),
+        media: tokio::spawn(media.run()),
         mailboxes: tokio::spawn(mailbox::run(mailboxes)),
         others: vec![
             watching,
@@ -256,6 +262,34 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
             tokio::spawn(housekeeping::reopened(app.clone(), stopped)),
         ],
         app,
+    })
+}
+
+fn media_folder(resolved: &Resolved) -> std::path::PathBuf {
+    resolved.config.media.folder.clone().unwrap_or_else(|| resolved.config.data_dir.join("media"))
+}
+
+fn media_parts(app: &App, shelf: Shelf) -> anyhow::Result<media::Parts> {
+    let section = &app.resolved.config.media;
+    let terms = media::Terms {
+        max_size: section.max_size,
+        types: section.types.clone(),
+        free_space: section.free_space,
+        retry_first: section.retry_first,
+        retry_max: section.retry_max,
+        scanner: section.clamd.clone().map(media::scanner::Scanner),
+        public_url: app.gateway.public_url.clone(),
+    };
+    Ok(media::Parts {
+        terms,
+        shelf,
+        journal: app.journal.clone(),
+        http: app.http.clone(),
+        guarded: Guarded::new().context("the HTTP client of files")?,
+        metrics: app.metrics.clone(),
+        channels: app.channels.clone(),
+        owner: app.gateway.name.clone(),
+        stop: app.stop.clone(),
     })
 }
 
@@ -408,6 +442,7 @@ impl Running {
             _ = &mut self.server => "server",
             _ = &mut self.pipeline => "pipeline",
             _ = &mut self.outbox => "outbox",
+            _ = &mut self.media => "media",
             _ = &mut self.mailboxes => "mailboxes",
             () = any_ended(&mut self.mail) => "mail server",
         }
@@ -426,7 +461,7 @@ impl Running {
         // What they have not handed in yet stays in the mailbox.
         let _ = tokio::time::timeout(patience, self.mailboxes).await;
         self.app.journal.close().await;
-        for (task, name) in [(self.pipeline, "pipeline"), (self.outbox, "outbox")] {
+        for (task, name) in [(self.pipeline, "pipeline"), (self.outbox, "outbox"), (self.media, "media")] {
             if tokio::time::timeout(patience, task).await.is_err() {
                 tracing::warn!(task = name, "still busy at the end of stop_timeout; the journal keeps what is left");
             }

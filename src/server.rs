@@ -26,10 +26,11 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use crate::{
-    channel::ChannelSet, config::Resolved, gateway::Gateway, http::Http, journal::Journal, pipeline::Rules,
-    signature::replay::Nonces, store::Store, telemetry::Metrics, vault::Vault,
+    channel::ChannelSet, config::Resolved, gateway::Gateway, http::Http, journal::Journal, media::shelf::Shelf,
+    pipeline::Rules, signature::replay::Nonces, store::Store, telemetry::Metrics, vault::Vault,
 };
 
+mod attachments;
 mod authority;
 mod complaints;
 mod health;
@@ -59,6 +60,8 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// For what a provider wants to be asked.
     pub http: Http,
+    /// Files that came with complaints.
+    pub shelf: Shelf,
     pub nonces: Arc<Nonces>,
     pub outbox_bell: Arc<Notify>,
     pub queue_bell: Arc<Notify>,
@@ -90,6 +93,7 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/complaints/{id}", get(complaints::show))
         .route("/v1/complaints/{id}/replies", post(complaints::reply))
         .route("/v1/complaints/{id}/status", post(complaints::status))
+        .route("/v1/attachments/{id}", get(attachments::show))
         .route("/v1/receipts", get(receipts::list))
         .route("/v1/receipts/{id}", get(receipts::show))
         .route("/v1/receipts/{id}/replay", post(receipts::replay))

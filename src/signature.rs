@@ -59,7 +59,7 @@ use evidence::Evidence;
 use judge::Circumstances;
 use key_ring::KeyRing;
 use keys::{Armed, Keys};
-pub use lookup::is_allowed;
+pub use lookup::{is_allowed, is_listed};
 use public_url::PublicUrl;
 use rules::{Require, VerifyPolicy, VerifyRules};
 use sign::Pen;

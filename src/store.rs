@@ -218,6 +218,9 @@ pub enum OutboxKind {
     Acknowledgement,
     /// Words of the core or an agency.
     Reply,
+    /// No answer but a file that is to be fetched (`media`): it waits, is leased and is tried again like one, on a list of
+    /// its own that no channel sends from.
+    Fetch,
 }
 
 /// An answer to a citizen that waits to be sent, or was.

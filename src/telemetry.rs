@@ -58,6 +58,8 @@ pub struct Metrics {
     ignored: Family<ChannelLabel, Counter>,
     reports: Family<ChannelLabel, Counter>,
     answers: Family<AnswerLabel, Counter>,
+    media: Family<AnswerLabel, Counter>,
+    media_bytes: Family<ChannelLabel, Counter>,
     last_message: Family<ChannelLabel, Gauge>,
     mailbox_last_success: Family<ChannelLabel, Gauge>,
     mailbox_letters: Family<ChannelLabel, Counter>,
@@ -98,6 +100,10 @@ impl Default for Metrics {
         registry.register("delivery_reports", "Reports of providers on our answers", reports.clone());
         let answers = Family::default();
         registry.register("answers", "Tries to send an answer, by result", answers.clone());
+        let media = Family::default();
+        registry.register("media", "Tries to get a file, by result", media.clone());
+        let media_bytes = Family::default();
+        registry.register("media_bytes", "Bytes of files that were stored", media_bytes.clone());
         let last_message = Family::default();
         registry.register("last_message_timestamp_seconds", "When the last message came", last_message.clone());
         let mailbox_last_success = Family::default();
@@ -141,6 +147,8 @@ impl Default for Metrics {
             ignored,
             reports,
             answers,
+            media,
+            media_bytes,
             last_message,
             mailbox_last_success,
             mailbox_letters,
@@ -199,6 +207,14 @@ impl Metrics {
     /// `result`: `sent`, `retry`, `unknown`, `dead`, `capped`.
     pub fn answer(&self, channel: &str, result: &'static str) {
         self.answers.get_or_create(&AnswerLabel { channel: channel.to_owned(), result }).inc();
+    }
+
+    /// `result`: `stored`, `rejected`, `failed`, `expired`, `retry`. `bytes` are those of a file that is stored.
+    pub fn media(&self, channel: &str, result: &'static str, bytes: u64) {
+        self.media.get_or_create(&AnswerLabel { channel: channel.to_owned(), result }).inc();
+        if result == "stored" {
+            self.media_bytes.get_or_create(&ChannelLabel { channel: channel.to_owned() }).inc_by(bytes);
+        }
     }
 
     pub fn last_message(&self, channel: &str, unix_seconds: i64) {

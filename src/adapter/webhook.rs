@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::{
     adapter::Parsed,
     journal::Journalled,
+    mail::attachments,
     mapping::{
         Escape, Filter, Mapped, Mapping, MappingError, MappingFault, Root, Surroundings, Template,
         rules::{MessageRules, ReceiptRules, ReceiveRules},
@@ -22,8 +23,8 @@ use crate::{
 pub mod rules;
 pub mod send;
 
-use rules::{HandshakeRules, ProbeRules, RespondRules, SendRules};
-use send::{Compiler, Probe, Send};
+use rules::{HandshakeRules, MediaRules, ProbeRules, RespondRules, SendRules};
+use send::{Compiler, Probe, Send, media::Media};
 
 /// Most bytes of a handshake's answer.
 const HANDSHAKE_BYTES: usize = 1024;
@@ -44,6 +45,7 @@ pub struct Sections<'a> {
     pub receipts: Option<&'a ReceiptRules>,
     pub respond: &'a RespondRules,
     pub handshakes: &'a [HandshakeRules],
+    pub media: Option<&'a MediaRules>,
     pub send: Option<&'a SendRules>,
     pub probe: Option<&'a ProbeRules>,
 }
@@ -55,6 +57,7 @@ pub struct Webhook {
     receive: ReceiveRules,
     respond: Respond,
     handshakes: Vec<Handshake>,
+    pub media: Option<Media>,
     pub send: Option<Send>,
     pub probe: Option<Probe>,
 }
@@ -107,11 +110,12 @@ impl Webhook {
         let respond = Respond::compile(sections.respond, &mut errors);
         let handshakes: Vec<_> =
             sections.handshakes.iter().enumerate().filter_map(|block| Handshake::compile(block, &mut errors)).collect();
+        let media = sections.media.and_then(|rules| Media::compile(rules, &mut errors));
         let send = sections.send.and_then(|rules| Send::compile(rules, &mut errors));
         let probe = sections.probe.and_then(|rules| Probe::compile(rules, &mut errors));
         match (mapping, respond) {
             (Some(mapping), Some(respond)) if errors.is_empty() => {
-                Ok(Self { mapping, receive: sections.receive.clone(), respond, handshakes, send, probe })
+                Ok(Self { mapping, receive: sections.receive.clone(), respond, handshakes, media, send, probe })
             }
             _ => Err(errors),
         }
@@ -134,6 +138,23 @@ impl Webhook {
     pub fn read(&self, receipt: &Receipt, surroundings: &Surroundings<'_>) -> Result<Mapped, MappingFault> {
         let root = self.root(receipt, surroundings.settings)?;
         self.mapping.run(&root, surroundings)
+    }
+
+    /// The bytes of a file that lies in its receipt: `raw:N` of a multipart body, or a part of the letter that the item at
+    /// `place` is.
+    pub fn file(
+        &self,
+        receipt: &Receipt,
+        place: usize,
+        reference: &str,
+        surroundings: &Surroundings<'_>,
+    ) -> Option<Vec<u8>> {
+        let root = self.root(receipt, surroundings.settings).ok()?;
+        if reference.starts_with("raw:") {
+            return root.bytes(reference).map(|bytes| bytes.to_vec());
+        }
+        let letter = self.mapping.letter(&root, place, surroundings)?;
+        attachments::part(&letter, reference)
     }
 
     fn root(&self, receipt: &Receipt, settings: &Settings) -> Result<Root, MappingFault> {

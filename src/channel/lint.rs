@@ -115,6 +115,7 @@ fn engine(manifest: &Manifest, report: &mut Report<'_>) -> Option<Engine> {
         receipts: manifest.receipts.as_ref(),
         respond: &manifest.respond,
         handshakes: &manifest.handshakes,
+        media: manifest.media.as_ref(),
         send: manifest.send.as_ref(),
         probe: manifest.probe.as_ref(),
     };

@@ -9,11 +9,10 @@ use serde::{
 };
 
 use crate::{
-    adapter::webhook::rules::{AuthTable, HandshakeRules, ProbeRules, RespondRules, SendRules},
+    adapter::webhook::rules::{HandshakeRules, MediaRules, ProbeRules, RespondRules, SendRules},
     complaint::{Medium, ReplyCapability},
     mapping::rules::{MessageRules, ReceiptRules, ReceiveRules},
     signature::rules::{VerifyPolicy, VerifyRules},
-    units::{Size, Span},
 };
 
 /// One provider.
@@ -216,54 +215,6 @@ impl SettingRules {
     pub fn is_required(&self) -> bool {
         self.required.unwrap_or(self.default.is_none())
     }
-}
-
-/// `[media]`: where files may be fetched.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct MediaRules {
-    /// Exact names, or `*.` and a name.
-    #[serde(default)]
-    pub hosts: Vec<String>,
-    #[serde(default)]
-    pub auth: Option<AuthTable>,
-    #[serde(default)]
-    pub resolve: Option<ResolveRules>,
-    #[serde(default)]
-    pub url: Option<String>,
-    #[serde(default = "media_size")]
-    pub max_size: Size,
-    #[serde(default = "media_count")]
-    pub max_count: usize,
-    #[serde(default = "media_timeout")]
-    pub timeout: Span,
-    #[serde(default)]
-    pub expires: Option<Span>,
-}
-
-fn media_size() -> Size {
-    Size::mib(25)
-}
-
-fn media_count() -> usize {
-    20
-}
-
-fn media_timeout() -> Span {
-    Span::from_secs(60)
-}
-
-/// First step of a `ref`: asks for the place.
-#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct ResolveRules {
-    pub url: String,
-    #[serde(default)]
-    pub method: Option<String>,
-    #[serde(default)]
-    pub auth: Option<AuthTable>,
-    /// jq over the response root.
-    pub at: String,
 }
 
 /// `[[sample]]`: a real request with the messages expected.

@@ -239,11 +239,16 @@ impl Material<'_> {
             attachment_id: self.uuid(&format!("attachment/{place}")),
             kind: attachment_kind(file.media_type.as_deref()),
             state: AttachmentState::Pending,
+            reject_reason: None,
             media_type: file.media_type.clone(),
+            detected_media_type: None,
             filename: file.filename.clone(),
             size_bytes: file.size_bytes,
             sha256: file.sha256.clone(),
             provider_media_id: file.reference.clone(),
+            url: None,
+            scan: None,
+            exif: None,
             disposition: Some(if file.inline { FileDisposition::Inline } else { FileDisposition::Attachment }),
             // Which of several messages it came with is not known any more.
             part_of: message

@@ -215,6 +215,8 @@ impl Turn<'_> {
             language: language.to_owned(),
             claim_keys: assembled.claim_keys.clone(),
             receipts: assembled.receipts(),
+            attachments: message.attachments.clone(),
+            place: assembled.message.place,
             received_at: assembled.received_at,
             expired: 0,
         }

@@ -99,7 +99,7 @@ impl Root {
     }
 
     /// Bytes of the request as they came: `body`, the `ref` of a file, or `form:NAME`.
-    pub(super) fn bytes(&self, name: &str) -> Option<&Bytes> {
+    pub fn bytes(&self, name: &str) -> Option<&Bytes> {
         if name == "body" {
             return Some(&self.whole);
         }

@@ -183,7 +183,7 @@ impl Courier {
             language: &entry.language,
             in_reply_to: entry.head.as_ref().and_then(|head| head.in_reply_to.as_deref()),
             writer: match entry.kind {
-                OutboxKind::Acknowledgement => Writer::Machine,
+                OutboxKind::Acknowledgement | OutboxKind::Fetch => Writer::Machine,
                 OutboxKind::Reply => Writer::Person,
             },
         };

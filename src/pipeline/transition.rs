@@ -13,6 +13,7 @@ use crate::{
         chat::{self, Idle},
         compose::draw,
     },
+    media::job::{Cause, Files, entries},
     normalise::Normalised,
     receipt::ReceiptId,
     route::{PRIORITY, TRIAGE},
@@ -219,6 +220,17 @@ impl Pipeline {
         let WholeComplaint { complaint, event_id, matter } = whole;
         let route = self.rules.routing.route(&complaint, channel.facts.queue.as_deref());
         sender.routed(complaint.complaint_id, &route.queue);
+        let cause = Cause {
+            complaint_id: complaint.complaint_id,
+            tracking_id: &complaint.tracking_id,
+            queue: &route.queue,
+            sensitivity: complaint.sensitivity(),
+            priority: route.priority,
+            received_datetime: &complaint.received_datetime,
+            channel: &channel.facts.id,
+            sender: transition.sender,
+        };
+        transition.outbox.extend(entries(&cause, &complaint.attachments, &files(&matter), &self.gateway.name, now));
         transition.record = Some(ComplaintRecord {
             complaint_id: complaint.complaint_id,
             tracking_id: complaint.tracking_id,
@@ -254,8 +266,19 @@ impl Pipeline {
             Sensitivity::Confidential => CONFIDENTIAL_PRIORITY,
             Sensitivity::Normal => PRIORITY,
         };
-        let WholeFollowUp { follow_up, event_id, queue, matter, .. } = whole;
+        let WholeFollowUp { follow_up, event_id, queue, matter, sensitivity, .. } = whole;
         let queue = if queue.is_empty() { TRIAGE.to_owned() } else { queue };
+        let cause = Cause {
+            complaint_id: follow_up.complaint_id,
+            tracking_id: &follow_up.tracking_id,
+            queue: &queue,
+            sensitivity,
+            priority,
+            received_datetime: &follow_up.received_datetime,
+            channel: &channel.facts.id,
+            sender: transition.sender,
+        };
+        transition.outbox.extend(entries(&cause, &follow_up.attachments, &files(&matter), &self.gateway.name, now));
         transition.events.push(QueuedEvent { queue, priority, event });
         self.answer(&matter, &event_id, Some(follow_up.complaint_id), channel, sender, now, transition);
     }
@@ -292,6 +315,16 @@ impl Pipeline {
     /// A sender's state alone, to be looked at again at another time.
     pub(super) fn unchanged(sender: SenderKey, expected: u64, state: SenderState) -> Transition {
         Transition { expected, state: Some(state), ..empty(Self::NOBODY, sender, Timestamp::UNIX_EPOCH) }
+    }
+}
+
+/// The files of a message as they came.
+fn files(matter: &Matter) -> Files {
+    Files {
+        attachments: matter.attachments.clone(),
+        receipts: matter.receipts.clone(),
+        place: matter.place,
+        received_at: matter.received_at,
     }
 }
 

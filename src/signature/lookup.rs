@@ -41,10 +41,13 @@ pub fn is_allowed(url: &str, hosts: &[String]) -> bool {
     let Some(rest) = url.strip_prefix("https://") else { return false };
     let Some((host, path)) = rest.split_once('/') else { return false };
     let plain = |text: &str| text.bytes().all(|byte| byte.is_ascii_graphic() && !b"\\\"<>#@".contains(&byte));
-    let host = host.to_ascii_lowercase();
-    let listed = hosts.iter().any(|allowed| match allowed.strip_prefix("*.") {
+    url.len() <= LONGEST_URL && plain(path) && is_listed(&host.to_ascii_lowercase(), hosts)
+}
+
+/// Is the host, in lower case, one of the list: exact names, or `*.` and a name?
+pub fn is_listed(host: &str, hosts: &[String]) -> bool {
+    hosts.iter().any(|allowed| match allowed.strip_prefix("*.") {
         Some(parent) => host.strip_suffix(parent).is_some_and(|front| front.len() > 1 && front.ends_with('.')),
-        None => *allowed == host,
-    });
-    url.len() <= LONGEST_URL && plain(path) && listed
+        None => allowed == host,
+    })
 }

@@ -30,7 +30,7 @@ async fn start(more: &str) -> (World, Sink) {
 }
 
 /// Hands a letter in as our server does.
-async fn arrives(world: &World, to: &str, letter: &str) {
+pub async fn arrives(world: &World, to: &str, letter: &str) {
     let app = &world.gateway().app;
     let letterbox =
         Letterbox { journal: app.journal.clone(), channels: app.channels.clone(), metrics: app.metrics.clone() };

@@ -258,10 +258,11 @@ impl World {
         events(self.gateway()).await
     }
 
-    /// Waits until so many events are queued, and returns them.
+    /// Waits until so many events are queued that messages caused, and returns them. Files come when they come.
     pub async fn wait_for_events(&self, count: usize) -> Vec<Value> {
         until(&format!("{count} events in the queues"), async || {
-            let events: Vec<_> = self.events().await.into_iter().map(|(_, event)| event).collect();
+            let events = self.events().await.into_iter().map(|(_, event)| event);
+            let events: Vec<_> = events.filter(is_of_message).collect();
             assert!(events.len() <= count, "more events than expected: {}", events.len());
             (events.len() == count).then_some(events)
         })
@@ -302,6 +303,11 @@ impl World {
         }
         self.stop().await;
     }
+}
+
+/// Did a message cause it? A file that is stored is an event of its own.
+pub fn is_of_message(event: &Value) -> bool {
+    event["type"] != "id.loket.complaint.attachment_stored.v1"
 }
 
 /// Every event of a gateway, with its queue.

@@ -4,7 +4,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::hmac;
 use serde_json::{Value, json};
 
-use crate::harness::{World, repository};
+use crate::{
+    harness::{World, repository},
+    media::files,
+};
 
 const LETTER: &str = "From: Siti <siti@example.org>\r\nTo: lapor@kota.example\r\nSubject: Jalan rusak\r\nMessage-ID: <ID@example.org>\r\nContent-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\nJalan di depan caf=E9 rusak.\r\n";
 
@@ -205,5 +208,21 @@ async fn a_subscription_that_cannot_be_confirmed_yet_is_to_be_sent_again() {
         assert_eq!(said, (status, words.to_owned()), "{key} {url}");
     }
     assert!(world.events().await.is_empty(), "a handshake is no message");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_a_letter_of_a_webhook_is_stored() {
+    let world = start().await;
+    let (id, now) = ("generic-mime", loket::clock::now().as_second().to_string());
+    let body = "From: Siti <siti@example.org>\r\nTo: lapor@kota.example\r\nSubject: Jalan rusak\r\nMessage-ID: <f1@example.org>\r\n\
+        MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\nJalan di depan pasar rusak.\r\n\
+        --b\r\nContent-Type: text/plain; name=catatan.txt\r\nContent-Disposition: attachment\r\n\r\nDua lubang besar.\r\n--b--\r\n";
+    let signature = tag(id, &[now.as_bytes(), b".", body.as_bytes()]);
+    let headers = [("content-type", "message/rfc822"), ("x-timestamp", &*now), ("x-signature", &*signature)];
+    assert_eq!(post(&world, id, &headers, body.as_bytes().to_vec()).await, 200);
+    let file = files(&world, 1).await.remove(0);
+    assert_eq!((&file["state"], &file["filename"]), (&json!("stored"), &json!("catatan.txt")), "{file}");
+    assert_eq!(file["detected_media_type"], "text/plain");
     world.finish().await;
 }

@@ -19,6 +19,7 @@ mod mail_hooks;
 mod mail_sink;
 mod mailbox;
 mod mailbox_access;
+mod media;
 mod outage;
 mod redis_servers;
 mod refusal;

@@ -22,7 +22,7 @@ const LAYERS: &[&[&str]] = &[
     &["adapter"],
     &["authenticity", "vault", "http", "tls", "channel"],
     &["sender", "locale", "agencies", "normalise", "assemble", "converse", "route", "acknowledge"],
-    &["outbox", "config"],
+    &["outbox", "media", "config"],
     &["pipeline", "letterbox"],
     &["mailbox", "smtp"],
     &["server"],

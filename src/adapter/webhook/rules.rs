@@ -1,12 +1,12 @@
-//! The sections of a manifest that say how we answer and send: `[respond]`, `[[handshake]]`, `[send]`, `[probe]`
-//! (`channel-manifest.md` §3 and §5). Plain data as they stand in the file; `Webhook::compile` checks them.
+//! The sections of a manifest that say how we answer and send: `[respond]`, `[[handshake]]`, `[media]`, `[send]`,
+//! `[probe]` (`channel-manifest.md` §3 and §5). Plain data as they stand in the file; `Webhook::compile` checks them.
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::units::Span;
+use crate::units::{Size, Span};
 
 /// `[respond]`: the reply to the provider, the same for the first delivery and for every repetition.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
@@ -332,4 +332,52 @@ pub struct ProbeRules {
 
 fn method_get() -> String {
     "GET".to_owned()
+}
+
+/// `[media]`: where files may be fetched.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MediaRules {
+    /// Exact names, or `*.` and a name.
+    #[serde(default)]
+    pub hosts: Vec<String>,
+    #[serde(default)]
+    pub auth: Option<AuthTable>,
+    #[serde(default)]
+    pub resolve: Option<ResolveRules>,
+    #[serde(default)]
+    pub url: Option<String>,
+    #[serde(default = "media_size")]
+    pub max_size: Size,
+    #[serde(default = "media_count")]
+    pub max_count: usize,
+    #[serde(default = "media_timeout")]
+    pub timeout: Span,
+    #[serde(default)]
+    pub expires: Option<Span>,
+}
+
+fn media_size() -> Size {
+    Size::mib(25)
+}
+
+fn media_count() -> usize {
+    20
+}
+
+fn media_timeout() -> Span {
+    Span::from_secs(60)
+}
+
+/// First step of a `ref`: asks for the place.
+#[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ResolveRules {
+    pub url: String,
+    #[serde(default)]
+    pub method: Option<String>,
+    #[serde(default)]
+    pub auth: Option<AuthTable>,
+    /// jq over the response root.
+    pub at: String,
 }

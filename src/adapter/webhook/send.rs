@@ -20,6 +20,7 @@ use crate::{
 pub mod auth;
 mod choices;
 mod judge;
+pub mod media;
 mod request;
 mod split;
 mod text;

@@ -6,16 +6,31 @@ use std::borrow::Cow;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jaq_json::Val;
 
-use super::{Fields, Run};
+use super::{Fields, Mapping, Run};
 use crate::{
     mail::{self, Circumstances, Envelope, envelope::Protocol},
-    mapping::fields::member,
+    mapping::{
+        Mapped, Root, Surroundings,
+        fields::{Room, member},
+    },
     message::MailAuthentication,
     receipt::{Check, CheckResult},
 };
 
 /// The verdicts that `auth` may give.
 const METHODS: [&str; 3] = ["spf", "dkim", "dmarc"];
+
+impl Mapping {
+    /// The whole letter that the item at `place` is, byte for byte; None where it is none.
+    pub fn letter(&self, root: &Root, place: usize, surroundings: &Surroundings<'_>) -> Option<Vec<u8>> {
+        let (room, mapped) = (Room::new(), Mapped::default());
+        let run = Run { root, pick: None, receiver: surroundings, surroundings, room, mapped };
+        let item = run.each(&self.message.each, "message.each").ok()?.into_iter().nth(place)?;
+        let letter = run.first(self.message.mime.as_ref()?, &item).ok()??;
+        let bytes = run.bytes(&letter).ok()?.into_owned();
+        Some(bytes)
+    }
+}
 
 impl Run<'_> {
     /// Reads the letter that `mime` names, and adds what it says.

@@ -59,6 +59,7 @@ fn channel(base: &str, per_second: f64) -> Channel {
         receipts: None,
         respond: &manifest.respond,
         handshakes: &[],
+        media: None,
         send: manifest.send.as_ref(),
         probe: manifest.probe.as_ref(),
     };

@@ -26,6 +26,9 @@ const SEND: [&str; 12] = [
 /// What templates of `[probe]` may read.
 const PROBE: [&str; 2] = ["settings", "secret"];
 
+/// What templates of `[media]` may read.
+const MEDIA: [&str; 5] = ["ref", "url", "resolved", "settings", "secret"];
+
 /// Names that the template language brings along.
 const BUILT_IN: [&str; 4] = ["loop", "range", "dict", "namespace"];
 
@@ -58,7 +61,11 @@ impl Compiler<'_> {
             return Some(Text::Fixed(source.to_owned()));
         }
         let template = self.template(key, source, escape)?;
-        let known: &[&str] = if self.section == "probe" { &PROBE } else { &SEND };
+        let known: &[&str] = match self.section {
+            "probe" => &PROBE,
+            "media" | "media.resolve" => &MEDIA,
+            _ => &SEND,
+        };
         let unknown = |name: &String| !known.contains(&name.as_str()) && !BUILT_IN.contains(&name.as_str());
         let strangers: Vec<_> = template.variables().into_iter().filter(unknown).collect();
         for name in &strangers {
