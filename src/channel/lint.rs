@@ -17,6 +17,7 @@ use crate::{
     signature::Scheme,
 };
 
+mod capabilities;
 mod heading;
 mod hosts;
 mod mapping;
@@ -84,6 +85,7 @@ pub fn manifest(name: &str, manifest: &Manifest, report: &mut Report<'_>) -> Opt
         None => engine(manifest, report),
     };
     let uses = uses::of(manifest);
+    capabilities::check(manifest, report);
     settings::check(manifest, &uses, report);
     mapping::check(manifest, &uses, report);
     templates::check(manifest, &uses, report);

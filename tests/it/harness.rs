@@ -106,6 +106,12 @@ pub fn twilio_signature(url: &str, fields: &[(&str, &str)]) -> String {
     STANDARD.encode(context.sign())
 }
 
+/// HMAC-SHA256 in hex, as many providers sign a body.
+pub fn body_signature(secret: &str, body: &str) -> String {
+    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes()), body.as_bytes());
+    tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
+}
+
 pub fn form(fields: &[(&str, &str)]) -> String {
     fields.iter().map(|(name, value)| format!("{name}={}", percent(value))).collect::<Vec<_>>().join("&")
 }

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use ring::hmac;
 use serde_json::{Value, json};
 
-use crate::harness::World;
+use crate::harness::{World, body_signature};
 
 const SECRET: &str = "s3cr3t";
 
@@ -77,8 +76,7 @@ impl World {
 
     async fn deliver(&self, channel: &str, body: &Value) -> u16 {
         let body = body.to_string();
-        let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), body.as_bytes());
-        let signature: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+        let signature = body_signature(SECRET, &body);
         let headers = [("x-signature", signature.as_str()), ("content-type", "application/json")];
         let mut request = self.client.post(self.url(&format!("/in/{channel}")));
         for (name, value) in headers {

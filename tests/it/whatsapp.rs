@@ -3,11 +3,10 @@
 use std::sync::{Arc, Mutex};
 
 use axum::{Json, Router, extract::State, http::StatusCode, routing::post};
-use ring::hmac;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::harness::{World, repository, until};
+use crate::harness::{World, body_signature, repository, until};
 
 const SECRET: &str = "s3cr3t";
 const HANDSHAKE: &str = "/in/wa?hub.mode=subscribe&hub.challenge=%3Cscript%3E&hub.verify_token=";
@@ -88,8 +87,7 @@ async fn deliver(world: &World, value: &Value) -> u16 {
     let change = json!({ "field": "messages", "value": value });
     let body =
         json!({ "object": "whatsapp_business_account", "entry": [{ "id": "1", "changes": [change] }] }).to_string();
-    let tag = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, SECRET.as_bytes()), body.as_bytes());
-    let hex: String = tag.as_ref().iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = body_signature(SECRET, &body);
     let request = world.client.post(world.url("/in/wa")).header("content-type", "application/json");
     let request = request.header("x-hub-signature-256", format!("sha256={hex}")).body(body);
     request.send().await.expect("a reply").status().as_u16()
