@@ -191,7 +191,12 @@ fn brought(draft: &Draft, heard: &Heard<'_>, before: &mut Vec<&'static str>) -> 
             Way::Forward
         }
         _ => {
-            before.push(if heard.files > 0 { "chat.attachment_ok" } else { "chat.location_ok" });
+            if heard.files > 0 {
+                before.push("chat.attachment_ok");
+            } else if heard.pin.is_some() {
+                before.push("chat.location_ok");
+            }
+            // With neither it is the own phone number, say, which stands with the sender: the question again.
             Way::Stay
         }
     }
