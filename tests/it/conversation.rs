@@ -409,7 +409,10 @@ async fn the_texts_and_the_questions_of_an_operator_are_those_that_a_citizen_rea
     let mut one = citizen(1, &provider, &world.client, &Arc::new(vec![world.url("")]));
     one.says(&words(&one.name)).await;
     let question = one.hears().await;
-    assert!(question.contains("Sebelum mulai") && question.ends_with("Sejak kapan?\n1. Hari ini\n2. Kemarin\n3. Lewati"), "{question}");
+    assert!(
+        question.contains("Sebelum mulai") && question.ends_with("Sejak kapan?\n1. Hari ini\n2. Kemarin\n3. Lewati"),
+        "{question}"
+    );
     one.says("20/11").await;
     assert!(one.hears().await.contains("Periksa laporan Anda"));
     one.says("kirim").await;
