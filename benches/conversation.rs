@@ -111,7 +111,7 @@ impl Bench {
 fn main() {
     let id = ChannelId::new("bot").expect("a slug");
     let mut channel = ChannelFacts::new(id, Medium::Telegram, TimeZone::UTC);
-    channel.address = "telegram_user_id".to_owned();
+    "telegram_user_id".clone_into(&mut channel.address);
     let (agencies, flow, locales) = (Agencies::default(), Flow::default(), Locales::default());
     let bench = Bench { gateway: gateway(), channel, agencies, flow, locales };
     println!("{CONVERSATIONS} conversations of {} messages, one core, {ROUNDS} rounds in turns", MESSAGES.len());
