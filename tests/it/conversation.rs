@@ -137,7 +137,7 @@ impl Provider {
                 let _ = tokio::time::timeout(Duration::from_millis(250), rang).await;
             }
         };
-        let patience = Duration::from_mins(2);
+        let patience = Duration::from_mins(5);
         let text = tokio::time::timeout(patience, waiting).await;
         assert!(text.is_ok(), "{to} waits for answer {read}");
         text.unwrap_or_default()
