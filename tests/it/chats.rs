@@ -1,17 +1,23 @@
 //! Telegram and WhatsApp over real sockets: updates come as the provider sends them, and answers arrive at its API.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
 
 use axum::{
     Json, Router,
-    extract::{Path, State},
-    routing::post,
+    extract::{Path, Query, State},
+    routing::{get, post},
 };
 use ring::hmac;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-use crate::harness::{World, until};
+use crate::{
+    harness::{World, until},
+    media::{PHOTO, files},
+};
 
 const WORDS: &str = "Lampu jalan di depan pasar padam sejak Senin, warga takut lewat malam hari.";
 const PROVIDER_SECRET: &str = "made-up-secret";
@@ -31,6 +37,8 @@ impl Apis {
         let port = listener.local_addr().expect("an address").port();
         let router = Router::new()
             .route("/bot{token}/sendMessage", post(Self::send_message))
+            .route("/bot{token}/getFile", get(Self::file_path))
+            .route("/file/bot{token}/photos/{name}", get(|| async { PHOTO }))
             .route("/v22.0/{number}/messages", post(Self::messages))
             .with_state(apis.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -55,6 +63,12 @@ impl Apis {
         asked.push(body.clone());
         let result = json!({ "message_id": 1000 + asked.len(), "chat": { "id": body["chat_id"] } });
         (axum::http::StatusCode::OK, Json(json!({ "ok": true, "result": result })))
+    }
+
+    /// <https://core.telegram.org/bots/api#getfile>: the path is good for an hour.
+    #[expect(clippy::unused_async, reason = "the shape of a handler")]
+    async fn file_path(Query(query): Query<HashMap<String, String>>) -> Json<Value> {
+        Json(json!({ "ok": true, "result": { "file_path": format!("photos/{}.jpg", query["file_id"]) } }))
     }
 
     /// `POST /<version>/<phone number id>/messages` of the Graph API.
@@ -89,7 +103,7 @@ async fn start() -> (World, Apis) {
         (
             "telegram",
             format!(
-                "bot_token = {{ file = \"bot_token\" }}\nsecret_token = {{ file = \"secret\" }}\napi_url = \"http://127.0.0.1:{port}\"\n"
+                "bot_token = {{ file = \"bot_token\" }}\nsecret_token = {{ file = \"secret\" }}\napi_url = \"http://127.0.0.1:{port}\"\n[media]\nallow_private = true\n"
             ),
         ),
         (
@@ -108,6 +122,7 @@ async fn start() -> (World, Apis) {
     for file in ["wa_secret", "wa_verify", "wa_access"] {
         world.write(&format!("config/{file}"), &format!("made-up-{file}"));
     }
+    world.write("config/loket.toml", "[media]\nfree_space = \"1 MiB\"\n");
     (world.serve().await, apis)
 }
 
@@ -208,5 +223,30 @@ async fn a_whatsapp_conversation_ends_in_a_complaint_and_a_number() {
     assert_eq!(event["data"]["reporter"]["contact_points"][0]["value"], "+6281100000001");
     let number = apis.answer(3).await;
     assert_eq!(number["type"], "text");
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_photos_of_a_telegram_album_are_stored_behind_the_complaint() {
+    let (world, apis) = start().await;
+    let token = ("x-telegram-bot-api-secret-token", PROVIDER_SECRET);
+    let says = async |number: u32, content: Value| post_to(&world, "telegram", token, &update(number, &content)).await;
+    for (number, caption) in [(3, None), (1, Some(WORDS)), (2, None)] {
+        let sizes = json!([{ "file_id": format!("s{number}"), "width": 90, "height": 60 }, { "file_id": format!("L{number}"), "width": 1280, "height": 853 }]);
+        says(number, json!({ "media_group_id": "g1", "photo": sizes, "caption": caption })).await;
+    }
+    assert!(apis.answer(0).await["text"].as_str().is_some_and(|text| text.contains("Lanjutkan membuat laporan?")));
+    says(4, json!({ "text": "ya" })).await;
+    apis.answer(1).await;
+    says(5, json!({ "text": "lewati" })).await;
+    apis.answer(2).await;
+    says(6, json!({ "text": "kirim" })).await;
+    let event = world.wait_for_events(1).await.remove(0);
+    let pending = event["data"]["attachments"].as_array().expect("files").clone();
+    let ids: Vec<_> = pending.iter().map(|file| file["provider_media_id"].clone()).collect();
+    assert_eq!((ids, &event["data"]["description"]), (vec![json!("L1"), json!("L2"), json!("L3")], &json!(WORDS)));
+    let stored = files(&world, 3).await;
+    assert!(stored.iter().all(|file| file["state"] == "stored"), "{stored:#?}");
+    assert!(stored.iter().all(|file| pending.iter().any(|before| before["attachment_id"] == file["attachment_id"])));
     world.finish().await;
 }

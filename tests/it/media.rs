@@ -32,7 +32,7 @@ use crate::{
 
 const TEXT: &str = "Jalan di depan pasar berlubang sejak hujan kemarin.";
 /// A JPEG with an EXIF block that names nobody, and a comment that does.
-const PHOTO: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x02\0\0\x01\0\x01\0\0\xff\xfe\0\x0dkamera Siti\
+pub const PHOTO: &[u8] = b"\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x02\0\0\x01\0\x01\0\0\xff\xfe\0\x0dkamera Siti\
     \xff\xdb\0\x03\0\xff\xda\0\x08\x01\x01\0\0\x3f\0\x12\x34\xff\xd9";
 const EICAR: &[u8] = b"X5O!P%@AP[4\\PZX54(P^)7CC)7}$EICAR-STANDARD-ANTIVIRUS-TEST-FILE!$H+H*";
 
