@@ -153,6 +153,9 @@ async fn a_telegram_conversation_ends_in_a_complaint_and_a_number() {
     assert_eq!(reply, "{\"method\": \"answerCallbackQuery\", \"callback_query_id\": \"99\"}");
     let place = apis.answer(1).await;
     assert!(place["text"].as_str().is_some_and(|text| text.contains("Di mana lokasinya?")), "{place}");
+    let keyboard = &place["reply_markup"]["keyboard"];
+    assert_eq!(keyboard[0][0], json!({ "text": "Kirim lokasi", "request_location": true }));
+    assert_eq!(keyboard[1][0], json!({ "text": "Lewati" }), "a key comes back as its words");
     says(3, json!({ "location": { "latitude": -6.31, "longitude": 106.79 } })).await;
     let review = apis.answer(2).await;
     assert!(review["text"].as_str().is_some_and(|text| text.contains("Periksa laporan Anda")), "{review}");

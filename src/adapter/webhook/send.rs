@@ -259,6 +259,7 @@ impl Send {
             ("receipts_url", json!(letter.receipts_url)),
             ("reply_to", letter.reply_to.map_or_else(|| absent.clone(), Value::from)),
             ("template", absent.clone()),
+            ("asks_location", json!(letter.asks_location)),
             ("buttons", json!(letter.choices)),
         ];
         context.extend(values.map(|(name, value)| (name.to_owned(), value)));

@@ -11,13 +11,14 @@ use crate::{
     mapping::Template,
 };
 
-const SEND: [&str; 12] = [
+const SEND: [&str; 13] = [
     "to",
     "to_type",
     "from",
     "text",
     "lang",
     "template",
+    "asks_location",
     "buttons",
     "reply_to",
     "idempotency_key",
