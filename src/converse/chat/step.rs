@@ -13,6 +13,9 @@ use crate::{
     sender::{Agreed, AgreedBy, Draft, Kept, Part, State},
 };
 
+/// Words of a draft, in bytes; the description has room for less.
+const TEXT_MAX: usize = 256 << 10;
+
 /// What the citizen said, in one message.
 #[derive(Debug)]
 pub struct Heard<'a> {
@@ -122,7 +125,8 @@ pub fn step(mut draft: Box<Draft>, heard: &Heard<'_>, ears: &Ears<'_>) -> Next {
     if heard.is_emergency && draft.remark("emergency") {
         before.push("chat.emergency");
     }
-    if draft.kept.len() >= flow.limits.messages {
+    let bytes: usize = draft.words().map(str::len).sum();
+    if draft.kept.len() >= flow.limits.messages || bytes > TEXT_MAX {
         // Nothing that was written is lost: it goes as it is, with what was asked last among what is missing.
         keep(&mut draft, heard, Part::Content, Words::Content);
         return Next::Submitted(draft);

@@ -552,6 +552,19 @@ fn a_word_for_an_earlier_question_and_a_caption_are_no_answers() {
 }
 
 #[test]
+fn a_draft_that_has_become_too_large_is_a_complaint_as_it_is() {
+    for (text, messages) in [("x".to_owned(), 100), ("kata ".repeat(30_000), 2)] {
+        let mut chat = Chat::new();
+        let sent = (0..200).find(|_| {
+            chat.second -= 4;
+            chat.says(&text) == "chat.submitted"
+        });
+        assert_eq!(sent, Some(messages));
+        assert_eq!(chat.complaint().complaint.channel.message_ids.len(), messages + 1);
+    }
+}
+
+#[test]
 fn a_message_that_was_taken_back_is_gone_from_the_draft_and_does_nothing_to_a_report() {
     let mut chat = Chat::new();
     chat.says(WORDS);
