@@ -43,13 +43,35 @@ impl Turn<'_> {
     pub(super) fn chat(mut self, command: Reading, text: String, language: &str) -> Conversed {
         let ended = self.end_of_expired();
         let action = self.material.assembled.message.message.action.clone();
-        if let Some(press) = action.as_deref().and_then(Press::read) {
+        let press = action.as_deref().and_then(Press::read);
+        let takes_files = match &press {
+            Some(press) => State::of_word(press.about).is_some(),
+            None => {
+                matches!(
+                    command,
+                    Reading::Content
+                        | Reading::Mistyped(_)
+                        | Reading::Command(Command::Add(..) | Command::New(_) | Command::Move(_), _)
+                ) || (self.sender.draft.is_some()
+                    && matches!(command, Reading::Command(Command::Hide { report: None, .. }, _)))
+            }
+        };
+        if !takes_files && self.material.carries_more() {
+            // Photos that waited for words, and then came with a command: they are kept before anything is answered.
+            let conversed = match self.sender.draft.take() {
+                Some(draft) => self.step(draft, Spoken::of(""), language),
+                None => self.begin(String::new(), language),
+            };
+            return with_expired(conversed, ended);
+        }
+        if let Some(press) = press {
             return with_expired(self.press(&press, language), ended);
         }
         let conversed = match command {
             Reading::Command(Command::New(payload), _) => self.begin_anew(payload.as_deref(), language),
             Reading::Command(Command::Move(motion), _) => match self.sender.draft.take() {
                 Some(draft) => self.step(draft, Spoken { motion: Some(motion), ..Spoken::of(&text) }, language),
+                None if self.material.carries_more() => self.begin(String::new(), language),
                 None => self.obey(Command::Move(motion), text, language),
             },
             Reading::Command(Command::Hide { anonymous, confidential, report: None }, _) => {
@@ -116,9 +138,19 @@ impl Turn<'_> {
     fn open(self, agency: Option<crate::complaint::AgencyHint>, follows: bool, language: &str) -> Conversed {
         let assembled = self.material.assembled;
         let message = &assembled.message.message;
-        let is_command =
-            message.text.as_deref().is_some_and(|text| matches!(super::command::read(text), Reading::Command(..)));
-        let mut kept = assembled.kept(if is_command { Part::Answer } else { Part::Content });
+        let command = message.text.as_deref().map(super::command::read);
+        let is_command = matches!(command, Some(Reading::Command(..)));
+        let privacy = match command {
+            Some(Reading::Command(Command::Hide { anonymous, confidential, report: None }, _)) => {
+                Some((anonymous, confidential))
+            }
+            _ => None,
+        };
+        let is_bare = is_command && !self.material.carries_more();
+        let mut kept = assembled.kept(if is_bare { Part::Answer } else { Part::Content });
+        if is_command {
+            kept.fragment.message.text = None;
+        }
         let pin = kept.fragment.message.location.take();
         let mut before: Vec<&'static str> = Vec::new();
         if std::mem::take(&mut self.sender.expired) {
@@ -130,7 +162,7 @@ impl Turn<'_> {
             state: State::Addition,
             behind: Vec::new(),
             kept: vec![kept],
-            answers: Answers { pin, agency, ..Answers::default() },
+            answers: Answers { pin, agency, privacy, ..Answers::default() },
             misses: 0,
             editing: false,
             quick: false,

@@ -565,6 +565,26 @@ fn a_draft_that_has_become_too_large_is_a_complaint_as_it_is() {
 }
 
 #[test]
+fn photos_that_waited_for_words_are_kept_when_a_command_comes() {
+    for word in ["BANTUAN", "STATUS", "BARU", "SELESAI", "RAHASIA", "bahasa id", "berhenti"] {
+        let mut chat = Chat::new();
+        let photo = chat.photo();
+        chat.sends(photo);
+        chat.second -= 4;
+        assert_eq!(chat.says(word), "chat.consent_ask", "{word}");
+        let files = |chat: &Chat| chat.citizen.sender.draft.as_ref().map(|draft| draft.files());
+        assert_eq!(files(&chat), Some(1), "{word}");
+        let privacy = chat.citizen.sender.draft.as_ref().and_then(|draft| draft.answers.privacy);
+        assert_eq!(privacy, (word == "RAHASIA").then_some((false, true)), "{word}");
+        let photo = chat.photo();
+        chat.sends(photo);
+        chat.second -= 4;
+        chat.says("PRIVASI");
+        assert_eq!(files(&chat), Some(2), "{word}");
+    }
+}
+
+#[test]
 fn a_message_that_was_taken_back_is_gone_from_the_draft_and_does_nothing_to_a_report() {
     let mut chat = Chat::new();
     chat.says(WORDS);
