@@ -30,7 +30,8 @@ pub async fn tell(store: &dyn Store, job: &Job, record: &Record) -> Result<bool,
         let Some(begun) = store.begin(&[opening]).await?.into_iter().next() else { return Ok(false) };
         let mut sender = Sender::decode(&begun.sender.state.value).map_err(StoreError::Broken)?;
         let sequence = sender.next_sequence(job.complaint_id, 0);
-        let state = SenderState { value: sender.encode(), deadline: begun.sender.state.deadline };
+        // A draft or an album may wait in the same memory: its time is kept.
+        let state = SenderState { value: sender.encode(), deadline: sender.deadline() };
         let transition = transition(job, record, sequence, begun.sender.version, state, receipt, now);
         match store.settle(vec![transition]).await?.first() {
             Some(Settled::Applied | Settled::Repeated) => {
