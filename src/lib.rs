@@ -56,6 +56,7 @@ pub mod media;
 pub mod config;
 pub mod pipeline;
 pub mod letterbox;
+pub mod poller;
 pub mod mailbox;
 pub mod smtp;
 pub mod server;

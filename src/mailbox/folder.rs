@@ -9,12 +9,13 @@ use super::{
     connection::{Connection, Selected},
     cursor::{Anew, Cursor, account},
     names,
-    pause::pause,
     progress::Progress,
     token::Token,
     trouble::Trouble,
 };
-use crate::{adapter::mail::Mailbox, channel::Channel, clock, letterbox::Letterbox, store::Store};
+use crate::{
+    adapter::mail::Mailbox, channel::Channel, clock, letterbox::Letterbox, poller::pause::pause, store::Store,
+};
 
 /// IDLE is begun anew after this at the latest: firewalls forget silent connections, and servers end them after 30 minutes.
 const IDLE: Duration = Duration::from_mins(5);

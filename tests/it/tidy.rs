@@ -23,7 +23,7 @@ const LAYERS: &[&[&str]] = &[
     &["authenticity", "vault", "http", "tls", "channel"],
     &["sender", "locale", "agencies", "normalise", "assemble", "converse", "route", "acknowledge"],
     &["outbox", "media", "config"],
-    &["pipeline", "letterbox"],
+    &["pipeline", "letterbox", "poller"],
     &["mailbox", "smtp"],
     &["server"],
     &["runtime"],

@@ -1,10 +1,10 @@
-//! How long a mailbox that failed is left alone: 1 s, doubling up to 60 s, with jitter, so that many channels on one server
-//! do not come back in step. Pure.
+//! How long a channel whose reading failed is left alone: 1 s, doubling up to 60 s, with jitter, so that many channels on
+//! one server do not come back in step. Pure.
 
 use std::time::Duration;
 
 /// After so many failures in a row, at least one; `draw` is random. Between half of the time and all of it.
-pub(super) fn pause(failures: u32, draw: u64) -> Duration {
+pub fn pause(failures: u32, draw: u64) -> Duration {
     let longest = 1000_u64.saturating_mul(1 << failures.saturating_sub(1).min(6)).min(60_000);
     Duration::from_millis(longest / 2 + draw % (longest / 2 + 1))
 }

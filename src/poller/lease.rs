@@ -1,4 +1,4 @@
-//! The right to read a mailbox: of several gateways one has it, under `mailbox:<channel>` in the store.
+//! The right to read a channel: of several gateways one has it, under `<kind>:<channel>` in the store.
 
 use std::{
     sync::{
@@ -32,8 +32,8 @@ pub(super) struct Lease {
 }
 
 impl Lease {
-    pub fn new(store: Arc<dyn Store>, channel: &ChannelId, owner: String) -> Self {
-        Self { store, name: format!("mailbox:{channel}"), owner, is_ours: AtomicBool::new(false) }
+    pub fn new(store: Arc<dyn Store>, kind: &str, channel: &ChannelId, owner: String) -> Self {
+        Self { store, name: format!("{kind}:{channel}"), owner, is_ours: AtomicBool::new(false) }
     }
 
     /// Is it ours for a while from now on? None: the store does not say.
