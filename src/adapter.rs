@@ -2,6 +2,7 @@
 //! request of an answer and judges what came back. It is synchronous and pure: the shell sends what it composed.
 //!
 //! `webhook` is the declarative engine behind every HTTP provider. A new protocol is one file beside it and three lines here.
+//! `telegram` is no engine of its own: its manifest is read by the webhook engine, and it says what the shell asks for beside it.
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use crate::{
 };
 
 pub mod mail;
+pub mod telegram;
 pub mod webhook;
 
 use mail::Mail;

@@ -6,14 +6,18 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    adapter::{Engine, mail::Post},
+    adapter::{
+        Engine,
+        mail::Post,
+        telegram::{Account, Updates},
+    },
     diagnostic::Diagnostic,
     mail::addresses::OurAddresses,
     mapping::Surroundings,
     message::Message,
     receipt::{ChannelId, Origin},
     settings::Settings,
-    signature::{Verifier, VerifyMode},
+    signature::{Transport, Verifier, VerifyMode},
     units::Size,
 };
 
@@ -51,6 +55,8 @@ pub struct Channel {
     pub engine: Arc<Engine>,
     /// What the settings of a channel for mail say.
     pub post: Option<Arc<Post>>,
+    /// What the settings of a bot say, with `adapter = "telegram"`.
+    pub bot: Option<Arc<Account>>,
     /// Of a channel that brings letters: its own addresses, and the servers that are believed.
     pub ours: OurAddresses,
     pub trusted_servers: Vec<String>,
@@ -84,6 +90,19 @@ impl Channel {
             trusted_servers: &self.trusted_servers,
             sharers: &[],
         }
+    }
+
+    /// How that reaches us which we fetch ourselves or are handed over; None: requests come, and are verified one by one.
+    pub fn transport(&self) -> Option<Transport> {
+        match self.polled() {
+            Some(bot) => Some(bot.transport()),
+            None => self.engine.mail().map(|mail| mail.transport()),
+        }
+    }
+
+    /// The bot whose updates are asked for: nobody calls such a channel.
+    pub fn polled(&self) -> Option<&Account> {
+        self.bot.as_deref().filter(|bot| bot.updates == Updates::Polling)
     }
 
     /// Do whole letters come to it, which may be large?

@@ -112,6 +112,12 @@ enum ChannelCommand {
     /// Are a channel's credentials good?
     Doctor {
         id: String,
+        /// Telegram: sets the webhook to this channel's URL
+        #[arg(long)]
+        set_webhook: bool,
+        /// Telegram: deletes the webhook, whoever set it; what waits is kept
+        #[arg(long, conflicts_with = "set_webhook")]
+        delete_webhook: bool,
         #[arg(long)]
         json: bool,
     },

@@ -103,13 +103,32 @@ impl Http {
         if is_whole { Ok(response) } else { Err(HttpError::TooLarge { shown, limit }) }
     }
 
+    /// The same for a question that the other side answers when there is something to say: `patience` takes the place of the
+    /// usual time from the first byte to the last.
+    pub async fn wait(&self, outgoing: Outgoing, limit: Size, patience: Duration) -> Result<Response, HttpError> {
+        let shown = format!("{} {}", outgoing.method, outgoing.shown);
+        let request = self.request(outgoing, &shown)?.timeout(patience);
+        let (response, is_whole) = self.exchange(request, &shown, limit).await?;
+        if is_whole { Ok(response) } else { Err(HttpError::TooLarge { shown, limit }) }
+    }
+
+    /// The client itself, for a library that speaks a provider's API. What its errors show is for whoever calls it to cover:
+    /// [`why`] says the same without a URL.
+    pub fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     async fn send_for(&self, outgoing: Outgoing, limit: Size) -> Result<(Response, bool), HttpError> {
         let shown = format!("{} {}", outgoing.method, outgoing.shown);
-        let not_sent = |reason: &str| HttpError::NotSent { shown: shown.clone(), reason: reason.to_owned() };
+        let request = self.request(outgoing, &shown)?;
+        self.exchange(request, &shown, limit).await
+    }
+
+    fn request(&self, outgoing: Outgoing, shown: &str) -> Result<RequestBuilder, HttpError> {
+        let not_sent = |reason: &str| HttpError::NotSent { shown: shown.to_owned(), reason: reason.to_owned() };
         let method = Method::from_bytes(outgoing.method.as_bytes()).map_err(|_| not_sent("the method is none"))?;
         let headers = header_map(&outgoing.headers).map_err(|reason| not_sent(&reason))?;
-        let request = self.client.request(method, &outgoing.url).headers(headers).body(outgoing.body);
-        self.exchange(request, &shown, limit).await
+        Ok(self.client.request(method, &outgoing.url).headers(headers).body(outgoing.body))
     }
 
     /// Fetches a document that the configuration names (a certificate, a key set): status 200, at most `limit` bytes.
@@ -177,6 +196,15 @@ fn classify(error: &reqwest::Error, shown: &str) -> HttpError {
     }
     let reason = if error.is_timeout() { "it took too long".to_owned() } else { cause(error) };
     HttpError::Unknown { shown, reason }
+}
+
+/// Why there is no answer, without a URL.
+pub fn why(error: &reqwest::Error) -> String {
+    match classify(error, "") {
+        HttpError::NotSent { reason, .. } => format!("not sent, {reason}"),
+        HttpError::Unknown { reason, .. } => format!("no answer, {reason}"),
+        HttpError::TooLarge { .. } => "no answer".to_owned(),
+    }
 }
 
 /// The innermost cause. The client's own words would show the URL; the causes behind them do not.

@@ -70,7 +70,7 @@ impl Letterbox {
             request: envelope.request(channel.id().as_str(), letter),
         };
         let transport = channel.engine.mail().map_or(Transport::Unasked, Mail::transport);
-        let appended = self.journal.append(Verified::letter(receipt, transport)).await;
+        let appended = self.journal.append(Verified::brought(receipt, transport)).await;
         if let Err(error) = &appended {
             self.refused(channel.id(), error);
         }

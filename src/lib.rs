@@ -58,6 +58,7 @@ pub mod pipeline;
 pub mod letterbox;
 pub mod poller;
 pub mod mailbox;
+pub mod telegram;
 pub mod smtp;
 pub mod server;
 pub mod runtime;

@@ -41,6 +41,7 @@ use crate::{
     server::{self, App},
     signature::replay::Nonces,
     smtp,
+    telegram,
     telemetry::Metrics,
     vault::Vault,
 };
@@ -70,6 +71,7 @@ pub struct Running {
     outbox: JoinHandle<()>,
     media: JoinHandle<()>,
     mailboxes: JoinHandle<()>,
+    bots: JoinHandle<()>,
     others: Vec<JoinHandle<()>>,
 }
 
@@ -242,6 +244,15 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         owner: app.gateway.name.clone(),
         stop: stopped.clone(),
     };
+    let bots = telegram::Parts {
+        journal: app.journal.clone(),
+        channels: app.channels.clone(),
+        metrics: app.metrics.clone(),
+        store: app.store.clone(),
+        http: http.clone(),
+        owner: app.gateway.name.clone(),
+        stop: stopped.clone(),
+    };
     Ok(Running {
         address,
         smtp: mail.smtp,
@@ -254,6 +265,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         outbox: tokio::spawn(outbox.run()),
         media: tokio::spawn(media.run()),
         mailboxes: tokio::spawn(mailbox::run(mailboxes)),
+        bots: tokio::spawn(telegram::run(bots)),
         others: vec![
             watching,
             tokio::spawn(keys::fetch(http, app.channels.clone(), stopped.clone())),
@@ -444,6 +456,7 @@ impl Running {
             _ = &mut self.outbox => "outbox",
             _ = &mut self.media => "media",
             _ = &mut self.mailboxes => "mailboxes",
+            _ = &mut self.bots => "bots",
             () = any_ended(&mut self.mail) => "mail server",
         }
     }
@@ -458,8 +471,9 @@ impl Running {
             // A letter that is in the middle is ended; what takes longer, its sender has still.
             let _ = tokio::time::timeout(patience, task).await;
         }
-        // What they have not handed in yet stays in the mailbox.
+        // What they have not handed in yet stays in the mailbox, and with Telegram.
         let _ = tokio::time::timeout(patience, self.mailboxes).await;
+        let _ = tokio::time::timeout(patience, self.bots).await;
         self.app.journal.close().await;
         for (task, name) in [(self.pipeline, "pipeline"), (self.outbox, "outbox"), (self.media, "media")] {
             if tokio::time::timeout(patience, task).await.is_err() {

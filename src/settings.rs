@@ -53,6 +53,14 @@ impl Settings {
     }
 }
 
+/// A mistake in one setting, found by an adapter that reads it by its name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SettingError {
+    pub setting: &'static str,
+    pub message: String,
+    pub hint: String,
+}
+
 /// The name in `"${name}"`; `None` for a literal.
 pub fn reference(text: &str) -> Option<&str> {
     text.strip_prefix("${")?.strip_suffix('}').filter(|name| !name.is_empty() && !name.contains(['{', '}', '$']))

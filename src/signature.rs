@@ -85,8 +85,9 @@ impl Verified {
         (self.receipt, self.verdict)
     }
 
-    /// A letter: there is nothing to verify in what a mail server hands over. `transport` says what is known all the same.
-    pub fn letter(receipt: Receipt, transport: Transport) -> Self {
+    /// What we fetched ourselves, or a mail server handed over: there is nothing to verify in it. `transport` says what is
+    /// known all the same.
+    pub fn brought(receipt: Receipt, transport: Transport) -> Self {
         Self { receipt, verdict: transport.verdict() }
     }
 
@@ -97,11 +98,14 @@ impl Verified {
     }
 }
 
-/// How a letter came to us.
+/// How something came to us that nobody has signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Transport {
     /// We asked for it, at a server whose certificate was verified (`channel-manifest.md` §3 `[poll]`).
     AskedOverTls,
+    /// The provider gave it when we asked, and its certificate was verified. As with its webhook, the id alone is not taken for
+    /// the content: what comes by both ways has one claim.
+    PolledOverTls,
     /// Anybody may have handed it over: what SPF, DKIM and DMARC say of its sender comes later, as data.
     Unasked,
 }
@@ -110,13 +114,15 @@ impl Transport {
     pub fn verdict(self) -> Verdict {
         match self {
             Self::Unasked => blank(VerdictResult::None),
-            Self::AskedOverTls => Verdict {
-                proves: Proves { sender: true, content: true, freshness: false },
-                checks: vec![Check { method: "poll_tls".to_owned(), result: CheckResult::Pass, detail: None }],
-                ..blank(VerdictResult::Pass)
-            },
+            Self::AskedOverTls => asked(Proves { sender: true, content: true, freshness: false }),
+            Self::PolledOverTls => asked(Proves { sender: true, content: false, freshness: false }),
         }
     }
+}
+
+fn asked(proves: Proves) -> Verdict {
+    let checks = vec![Check { method: "poll_tls".to_owned(), result: CheckResult::Pass, detail: None }];
+    Verdict { proves, checks, ..blank(VerdictResult::Pass) }
 }
 
 /// What a failed verification means for a channel.
@@ -235,7 +241,21 @@ impl Scheme {
             mode,
             urls: PublicUrl::new(public_url),
             ring: Arc::default(),
+            is_shut: false,
         })
+    }
+
+    /// The verifier of a channel that nobody may call, whatever keys it has: it lets no request in.
+    pub fn shut(&self, public_url: &str) -> Verifier {
+        Verifier {
+            armed: Vec::new(),
+            require: self.require,
+            reading: self.reading,
+            mode: VerifyMode::Enforce,
+            urls: PublicUrl::new(public_url),
+            ring: Arc::default(),
+            is_shut: true,
+        }
     }
 }
 
@@ -295,6 +315,8 @@ pub struct Peer<'p> {
     pub client_subject: Option<&'p str>,
 }
 
+const SHUT: &str = "the channel fetches its messages itself, and takes no request";
+
 /// The verification of one channel, with its keys.
 #[derive(Debug)]
 pub struct Verifier {
@@ -305,6 +327,8 @@ pub struct Verifier {
     mode: VerifyMode,
     urls: PublicUrl,
     ring: Arc<KeyRing>,
+    /// It lets nothing in.
+    is_shut: bool,
 }
 
 impl Verifier {
@@ -320,6 +344,9 @@ impl Verifier {
         client_subject: Option<&str>,
         now: Timestamp,
     ) -> Result<Verified, Refused> {
+        if self.is_shut {
+            return Err(Refused::Unverified(SHUT.to_owned()));
+        }
         if self.has_generated_keys() {
             return Err(Refused::Unverified(format!(
                 "the key is \"{}\", which is for samples; set the provider's public key",
@@ -431,10 +458,14 @@ impl Verifier {
             mode: self.mode,
             urls: self.urls.clone(),
             ring: Arc::clone(&self.ring),
+            is_shut: self.is_shut,
         }
     }
 
     fn judge(&self, request: &Request, peer: Peer<'_>, now: Timestamp, channel: &str) -> Verdict {
+        if self.is_shut {
+            return Verdict { detail: SHUT.to_owned(), ..blank(VerdictResult::Fail) };
+        }
         if self.armed.is_empty() {
             return blank(VerdictResult::None);
         }

@@ -64,6 +64,9 @@ pub struct Metrics {
     mailbox_last_success: Family<ChannelLabel, Gauge>,
     mailbox_letters: Family<ChannelLabel, Counter>,
     mailbox_failures: Family<ChannelLabel, Counter>,
+    poll_last_success: Family<ChannelLabel, Gauge>,
+    poll_updates: Family<ChannelLabel, Counter>,
+    poll_failures: Family<ChannelLabel, Counter>,
     queue_depth: Family<QueueLabel, Gauge>,
     queue_dead: Family<QueueLabel, Gauge>,
     reply_seconds: Histogram,
@@ -116,6 +119,16 @@ impl Default for Metrics {
         registry.register("mailbox_letters", "Letters that a mailbox gave", mailbox_letters.clone());
         let mailbox_failures = Family::default();
         registry.register("mailbox_failures", "Failures in reading a mailbox", mailbox_failures.clone());
+        let poll_last_success = Family::default();
+        registry.register(
+            "poll_last_success_timestamp_seconds",
+            "When a bot was last asked for updates and answered",
+            poll_last_success.clone(),
+        );
+        let poll_updates = Family::default();
+        registry.register("poll_updates", "Updates that a bot gave when it was asked", poll_updates.clone());
+        let poll_failures = Family::default();
+        registry.register("poll_failures", "Failures in asking a bot for updates", poll_failures.clone());
         let queue_depth = Family::default();
         registry.register("queue_depth", "Entries that wait in a queue", queue_depth.clone());
         let queue_dead = Family::default();
@@ -153,6 +166,9 @@ impl Default for Metrics {
             mailbox_last_success,
             mailbox_letters,
             mailbox_failures,
+            poll_last_success,
+            poll_updates,
+            poll_failures,
             queue_depth,
             queue_dead,
             reply_seconds,
@@ -240,6 +256,25 @@ impl Metrics {
 
     pub fn mailbox_failed(&self, channel: &str) {
         self.mailbox_failures.get_or_create(&ChannelLabel { channel: channel.to_owned() }).inc();
+    }
+
+    /// A bot is about to be asked for updates: its numbers are there from now on.
+    pub fn poll_opened(&self, channel: &str) {
+        let label = ChannelLabel { channel: channel.to_owned() };
+        drop(self.poll_last_success.get_or_create(&label));
+        drop(self.poll_updates.get_or_create(&label));
+        drop(self.poll_failures.get_or_create(&label));
+    }
+
+    /// It answered, and what it gave is in the journal.
+    pub fn polled(&self, channel: &str, updates: u64, unix_seconds: i64) {
+        let label = ChannelLabel { channel: channel.to_owned() };
+        self.poll_last_success.get_or_create(&label).set(unix_seconds);
+        self.poll_updates.get_or_create(&label).inc_by(updates);
+    }
+
+    pub fn poll_failed(&self, channel: &str) {
+        self.poll_failures.get_or_create(&ChannelLabel { channel: channel.to_owned() }).inc();
     }
 
     pub fn queue(&self, queue: &str, depth: u64, dead: u64) {

@@ -16,14 +16,14 @@ use crate::{
     message::MailAuthentication,
     percent,
     receipt::{Origin, Receipt},
-    settings::Settings,
+    settings::{SettingError, Settings},
     signature::Transport,
     units::Span,
 };
 
 mod settings;
 
-pub use settings::{SettingError, known_settings};
+pub use settings::known_settings;
 
 /// What brings the letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

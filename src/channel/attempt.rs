@@ -123,8 +123,8 @@ pub fn attempt(channel: &Channel, knock: &Knock, verification: Verification, nor
         return Attempt { reply: Some(Reply::refused()), error: Some(error), ..Attempt::nothing() };
     }
     let check = || match verification {
-        Verification::Check => match channel.engine.mail() {
-            Some(mail) => mail.transport().verdict(),
+        Verification::Check => match channel.transport() {
+            Some(transport) => transport.verdict(),
             None => channel.verifier.check(request, *remote, *now),
         },
         Verification::Skip => not_checked(),

@@ -19,12 +19,13 @@ use super::{
 use crate::{
     adapter::{
         Engine,
-        mail::{Answering, Mail, Post, SettingError},
+        mail::{Answering, Mail, Post},
+        telegram::{self, Account, Updates},
     },
     diagnostic::{Diagnostic, Source},
     receipt::ChannelId,
     secret::SecretRef,
-    settings::Settings,
+    settings::{SettingError, Settings},
     signature::{Verifier, VerifyMode},
     units::Size,
 };
@@ -188,20 +189,32 @@ pub fn open(
     let mut values = value::Values { document, environment, config_dir: &defaults.config_dir, mistakes: &mut mistakes };
     let settings = values.settings(&provider.manifest, file, receiver.map(|receiver| &receiver.settings));
     let terms = terms(document, file, &provider.manifest, defaults, &mut mistakes);
-    let verifier =
-        if mistakes.is_empty() { verifier(document, file, provider, &settings, defaults, &mut mistakes) } else { None };
-    let post = post(&provider.engine, &settings, &defaults.config_dir).unwrap_or_else(|errors| {
-        // What the manifest says of a setting was told already.
-        if mistakes.is_empty() {
-            mistakes.extend(errors.into_iter().map(|SettingError { setting, message, hint }| {
-                document.error(&format!("settings.{setting}"), message, Some(hint))
-            }));
-        }
+    let mut native = Vec::new();
+    let bot = bot(&provider.manifest, &settings).unwrap_or_else(|errors| {
+        native.extend(errors);
         None
     });
+    let post = post(&provider.engine, &settings, &defaults.config_dir).unwrap_or_else(|errors| {
+        native.extend(errors);
+        None
+    });
+    // What the manifest says of a setting was told already.
+    if mistakes.is_empty() {
+        mistakes.extend(native.into_iter().map(|SettingError { setting, message, hint }| {
+            document.error(&format!("settings.{setting}"), message, Some(hint))
+        }));
+    }
+    let is_polled = bot.as_ref().is_some_and(|bot| bot.updates == Updates::Polling);
+    let verifier = if !mistakes.is_empty() {
+        None
+    } else if is_polled {
+        Some(provider.scheme.shut(&defaults.public_url))
+    } else {
+        verifier(document, file, provider, &settings, defaults, &mut mistakes)
+    };
     match (verifier, terms) {
         (Some(verifier), Some(terms)) if mistakes.is_empty() => {
-            let keys = Keyed { verifier, settings, post };
+            let keys = Keyed { verifier, settings, post, bot };
             let channel = channel(id.clone(), &provider.parts(), keys, terms, &defaults.public_url);
             Ok(Opened { channel: Arc::new(channel), secret_files: secret_files(file, &defaults.config_dir) })
         }
@@ -337,6 +350,13 @@ pub struct Keyed {
     pub settings: Settings,
     /// Of a channel for mail.
     pub post: Option<Post>,
+    /// Of a channel for a bot.
+    pub bot: Option<Account>,
+}
+
+/// What the settings of a bot say; None for a manifest of another adapter.
+pub fn bot(manifest: &Manifest, settings: &Settings) -> Result<Option<Account>, Vec<SettingError>> {
+    (manifest.adapter == telegram::NAME).then(|| Account::read(settings)).transpose()
 }
 
 /// What the settings of a channel for mail say; None for every other channel.
@@ -349,7 +369,7 @@ pub fn post(engine: &Engine, settings: &Settings, config_dir: &Path) -> Result<O
 
 /// Puts a channel together.
 pub fn channel(id: ChannelId, parts: &Parts<'_>, keyed: Keyed, terms: Terms, public_url: &str) -> Channel {
-    let Keyed { verifier, settings, post } = keyed;
+    let Keyed { verifier, settings, post, bot } = keyed;
     let manifest = parts.manifest;
     let message = manifest.message.as_ref();
     let receipts_at = terms.receiver.as_ref().unwrap_or(&id);
@@ -385,6 +405,7 @@ pub fn channel(id: ChannelId, parts: &Parts<'_>, keyed: Keyed, terms: Terms, pub
         ours: post.as_ref().map(|post| post.ours.clone()).unwrap_or_default(),
         trusted_servers: post.as_ref().map(|post| post.trusted_servers.clone()).unwrap_or_default(),
         post: post.map(Arc::new),
+        bot: bot.map(Arc::new),
         verifier,
         mode: terms.mode,
         settings,

@@ -155,7 +155,10 @@ pub fn channel_of(parts: &Parts<'_>, sample: &Sample, public_url: &str) -> Resul
     let post = open::post(parts.engine, &settings, std::path::Path::new("")).map_err(|errors| {
         errors.into_iter().map(|error| format!("{}; {}", error.message, error.hint)).collect::<Vec<_>>()
     })?;
-    Ok(open::channel(id, parts, Keyed { verifier, settings, post }, terms, public_url))
+    let bot = open::bot(parts.manifest, &settings).map_err(|errors| {
+        errors.into_iter().map(|error| format!("{}; {}", error.message, error.hint)).collect::<Vec<_>>()
+    })?;
+    Ok(open::channel(id, parts, Keyed { verifier, settings, post, bot }, terms, public_url))
 }
 
 fn settings_of(manifest: &Manifest, sample: &Sample) -> Settings {

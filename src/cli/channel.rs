@@ -24,9 +24,11 @@ use crate::{
     mailbox::doctor::examine,
     outbox::probe::{ProbeResult, probe},
     runtime,
+    telegram::doctor::{self, Task},
     units::Size,
 };
 
+mod bot;
 mod mailbox;
 mod new;
 
@@ -42,7 +44,14 @@ pub fn run(command: ChannelCommand) -> Result<(), Ending> {
             let verification = if no_verify { Verification::Skip } else { Verification::Check };
             try_files(&channel, &files, verification, json)
         }
-        ChannelCommand::Doctor { id, json } => doctor(&id, json),
+        ChannelCommand::Doctor { id, set_webhook, delete_webhook, json } => {
+            let task = match (set_webhook, delete_webhook) {
+                (true, _) => Task::SetWebhook,
+                (_, true) => Task::DeleteWebhook,
+                _ => Task::Look,
+            };
+            doctor(&id, task, json)
+        }
     }
 }
 
@@ -250,7 +259,7 @@ fn show(attempt: &Attempt) {
 }
 
 /// Asks the provider whether the credentials are good.
-fn doctor(id: &str, json: bool) -> Result<(), Ending> {
+fn doctor(id: &str, task: Task, json: bool) -> Result<(), Ending> {
     let resolved = configuration()?;
     let set = load(&resolved);
     let channel = match set.slot(id) {
@@ -261,12 +270,27 @@ fn doctor(id: &str, json: bool) -> Result<(), Ending> {
         }
         None => return Err(Ending::Misused(format!("no channel `{id}`: `loket channel list` shows those that are"))),
     };
+    let url = format!("{}/in/{id}", resolved.config.public_url);
+    if task != Task::Look && channel.bot.is_none() {
+        return Err(Ending::Misused(format!(
+            "`{id}` is no Telegram bot: it has no webhook that could be set from here"
+        )));
+    }
+    if task == Task::SetWebhook && channel.polled().is_some() {
+        return Err(Ending::Misused(format!(
+            "`{id}` asks for its updates itself, which Telegram refuses while a webhook is set: write updates = \"webhook\" first"
+        )));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let public_url = &resolved.config.public_url;
+    let bot = async { anyhow::Ok(doctor::examine(&Http::new()?, &channel, task, public_url, clock::now()).await) };
+    if let Some(health) = runtime.block_on(bot)? {
+        return bot::report(id, &url, &health, json);
+    }
     if let Some(health) = runtime.block_on(async { anyhow::Ok(examine(&Http::new()?, &channel).await) })? {
         return mailbox::report(id, &health, json);
     }
     let result = runtime.block_on(async { anyhow::Ok(probe(&Http::new()?, &channel).await) })?;
-    let url = format!("{}/in/{id}", resolved.config.public_url);
     let (state, detail, owner) = match result {
         ProbeResult::None => ("unknown", "the manifest has no [probe]".to_owned(), None),
         ProbeResult::Good { owner } => ("good", "the provider takes them".to_owned(), owner),

@@ -24,7 +24,7 @@ const LAYERS: &[&[&str]] = &[
     &["sender", "locale", "agencies", "normalise", "assemble", "converse", "route", "acknowledge"],
     &["outbox", "media", "config"],
     &["pipeline", "letterbox", "poller"],
-    &["mailbox", "smtp"],
+    &["mailbox", "smtp", "telegram"],
     &["server"],
     &["runtime"],
     &["demo"],

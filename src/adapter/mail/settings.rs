@@ -5,17 +5,9 @@ use std::path::Path;
 use super::{After, Answering, Credential, Mail, Mailbox, OAuth, Post, Security, Server, Submission};
 use crate::{
     mail::addresses::OurAddresses,
-    settings::{Setting, Settings},
+    settings::{Setting, SettingError, Settings},
     units::Span,
 };
-
-/// A mistake in one setting.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettingError {
-    pub setting: &'static str,
-    pub message: String,
-    pub hint: String,
-}
 
 /// Settings that both adapters know.
 const SHARED: [&str; 19] = [

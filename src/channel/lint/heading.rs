@@ -2,7 +2,7 @@
 
 use super::Report;
 use crate::{
-    adapter::mail::Mail,
+    adapter::{mail::Mail, telegram},
     channel::{
         document::did_you_mean,
         manifest::{Manifest, Verify},
@@ -12,6 +12,8 @@ use crate::{
 
 /// The declarative adapter.
 const WEBHOOK: &str = "webhook";
+/// The adapters whose manifests the declarative engine reads.
+const DECLARATIVE: [&str; 2] = [WEBHOOK, telegram::NAME];
 /// The words of the specification that stand for native adapters.
 const NATIVE: [&str; 6] = ["telegram", "whatsapp", "imap", "smtp", "form", "smpp"];
 const ADDRESSES: [&str; 5] = ["phone", "email", "telegram_user_id", "whatsapp_bsuid", "opaque"];
@@ -56,7 +58,7 @@ pub fn check(name: &str, manifest: &Manifest, report: &mut Report<'_>) {
 
 fn adapter(manifest: &Manifest, report: &mut Report<'_>) {
     let adapter = manifest.adapter.as_str();
-    if adapter == WEBHOOK {
+    if DECLARATIVE.contains(&adapter) {
         if manifest.message.is_none() {
             let hint = "add [message] with at least `each`, `from` and `text`".to_owned();
             report.error("message", "`message` is missing: nothing says how a request is read", Some(hint));
@@ -98,7 +100,7 @@ fn verify(manifest: &Manifest, report: &mut Report<'_>) {
             let hint = format!("say in `verify_reason`, in {REASON} letters or more, why anybody may send");
             report.error(path, "`verify` is \"none\" without a reason", Some(hint));
         }
-        Verify::Blocks(blocks) if blocks.is_empty() && manifest.adapter == WEBHOOK => {
+        Verify::Blocks(blocks) if blocks.is_empty() && DECLARATIVE.contains(&manifest.adapter.as_str()) => {
             let hint = "add [[verify]]; only where the provider proves nothing: verify = \"none\" and a verify_reason"
                 .to_owned();
             report.error("verify", "`verify` is missing: anybody could send in a citizen's name", Some(hint));

@@ -4,18 +4,36 @@ use super::{
     Report,
     uses::{Reading, Uses},
 };
-use crate::channel::{
-    document::did_you_mean,
-    manifest::{Manifest, SettingKind, SettingRules},
-    open::{mistake_in, text_of},
+use crate::{
+    adapter::telegram,
+    channel::{
+        document::did_you_mean,
+        manifest::{Manifest, SettingKind, SettingRules},
+        open::{mistake_in, text_of},
+    },
 };
 
 pub fn check(manifest: &Manifest, uses: &Uses<'_>, report: &mut Report<'_>) {
+    if manifest.adapter == telegram::NAME {
+        of_a_bot(manifest, report);
+    }
     for (name, rules) in &manifest.settings {
         setting(name, rules, report);
     }
     for used in &uses.settings {
         reading(manifest, &used.path, &used.name, used.reading, report);
+    }
+}
+
+/// The adapter reads its settings by their names. Without a token there is no bot; what else is left out has its default.
+fn of_a_bot(manifest: &Manifest, report: &mut Report<'_>) {
+    let read =
+        telegram::SETTINGS.iter().filter(|name| **name == telegram::TOKEN || manifest.settings.contains_key(**name));
+    for name in read {
+        let is_secret = telegram::SECRETS.contains(name);
+        let path =
+            if manifest.settings.contains_key(*name) { format!("settings.{name}") } else { "adapter".to_owned() };
+        reading(manifest, &path, name, if is_secret { Reading::Secret } else { Reading::Plain }, report);
     }
 }
 

@@ -5,7 +5,10 @@ use super::{
     uses::{Reading, Scope, TemplateUse, Uses},
 };
 use crate::{
-    adapter::mail::{Mail, known_settings},
+    adapter::{
+        mail::{Mail, known_settings},
+        telegram,
+    },
     channel::{document::did_you_mean, manifest::Manifest},
     complaint::Medium,
     mapping::Template,
@@ -59,6 +62,9 @@ pub fn check(manifest: &Manifest, uses: &Uses<'_>, report: &mut Report<'_>) {
     if manifest.medium == Medium::Email {
         // A channel for mail answers by SMTP too: the gateway reads these by their names.
         read.extend(known_settings(Mail::Smtp).into_iter().map(str::to_owned));
+    }
+    if manifest.adapter == telegram::NAME {
+        read.extend(telegram::SETTINGS.map(str::to_owned));
     }
     settings::unused(manifest, &read, report);
 }

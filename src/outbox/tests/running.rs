@@ -78,6 +78,7 @@ fn channel(base: &str, per_second: f64) -> Channel {
         manifest: Arc::new(manifest),
         engine: Arc::new(Engine::Webhook(Box::new(engine))),
         post: None,
+        bot: None,
         ours: OurAddresses::none(),
         trusted_servers: Vec::new(),
         verifier,

@@ -24,6 +24,7 @@ fn channel() -> Arc<Channel> {
         manifest: Arc::new(manifest),
         engine: Arc::new(Engine::Mail(Mail::Smtp)),
         post: None,
+        bot: None,
         ours: OurAddresses::none(),
         trusted_servers: Vec::new(),
         verifier,
