@@ -16,9 +16,13 @@ use crate::{
     runtime::{self, Running, StartError, Strictness},
 };
 
+pub mod delivery;
+pub mod files;
 mod mailbox;
 mod page;
+pub mod phones;
 mod provider;
+pub mod telegram;
 
 use provider::Provider;
 
