@@ -28,5 +28,6 @@ mod smtp;
 mod store_contract;
 mod store_embedded;
 mod store_redis;
+mod telegram;
 mod tidy;
 mod whatsapp;
