@@ -69,12 +69,14 @@ fn list(json: bool) -> Result<(), Ending> {
             Slot::Open(channel) => ("open", &*channel.manifest.id, &*channel.facts.title),
             Slot::Closed { .. } => ("closed", "", ""),
         };
-        let url = format!("{}/in/{id}", resolved.config.public_url);
+        let is_polled = matches!(slot, Slot::Open(channel) if channel.polled().is_some());
+        let url = (!is_polled).then(|| format!("{}/in/{id}", resolved.config.public_url));
         if json {
             output::json(
                 &json!({ "id": id, "state": state, "manifest": manifest, "title": title, "url": url, "reasons": reasons(slot) }),
             )?;
         } else {
+            let url = url.as_deref().unwrap_or("(asks for its updates)");
             output::line(&format!("{id:<20} {state:<9} {manifest:<20} {url}"));
         }
     }

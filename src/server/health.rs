@@ -68,7 +68,8 @@ fn channel_states(app: &App, set: &ChannelSet) -> Vec<ChannelState> {
             state: if channel.enabled { "open" } else { "disabled" },
             title: Some(channel.facts.title.clone()),
             manifest: Some(channel.manifest.id.clone()),
-            url: url(channel.receiver.as_ref().unwrap_or(id).as_str()),
+            // Nobody calls a bot that is asked for its updates.
+            url: channel.polled().map_or_else(|| url(channel.receiver.as_ref().unwrap_or(id).as_str()), |_| None),
             reasons: Vec::new(),
         },
         Slot::Closed { reasons } => ChannelState {

@@ -6,7 +6,7 @@ use std::{
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -155,12 +155,15 @@ async fn diagnosis(world: &World, arguments: &[&str]) -> (Option<i32>, Value) {
 struct Front {
     api_url: String,
     is_shut: Arc<AtomicBool>,
+    /// Answers to the next questions for updates, the last one first.
+    refusals: Arc<Mutex<Vec<(StatusCode, &'static str)>>>,
     client: reqwest::Client,
 }
 
 impl Front {
     async fn listen(api: &BotApi, client: &reqwest::Client) -> (Self, String) {
-        let front = Self { api_url: api.url(), is_shut: Arc::default(), client: client.clone() };
+        let (is_shut, refusals) = (Arc::default(), Arc::default());
+        let front = Self { api_url: api.url(), is_shut, refusals, client: client.clone() };
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("an address");
         let router = Router::new().fallback(Self::pass).with_state(front.clone());
@@ -169,6 +172,12 @@ impl Front {
     }
 
     async fn pass(State(front): State<Self>, uri: Uri, body: Bytes) -> (StatusCode, Bytes) {
+        let refusal = || front.refusals.lock().expect("no test panics with the lock").pop();
+        if let Some((status, words)) =
+            Some(&uri).filter(|uri| uri.path().ends_with("/getUpdates")).and_then(|_| refusal())
+        {
+            return (status, Bytes::from_static(words.as_bytes()));
+        }
         let tells = body.windows(8).any(|part| part == b"\"offset\"");
         if tells && front.is_shut.load(Ordering::SeqCst) {
             return (StatusCode::BAD_GATEWAY, Bytes::new());
@@ -252,7 +261,11 @@ async fn g2_kills_at_any_moment_lose_and_double_nothing() {
     second.iter().for_each(complains);
     let program = Program::start(&world, "error").await;
     // In the middle of the telling.
-    let told = async || while api.delivery().waiting() == CITIZENS * 4 { api.delivery().moves(PATIENCE).await };
+    let told = async || {
+        while api.delivery().waiting() == CITIZENS * 4 {
+            api.delivery().moves(PATIENCE).await
+        }
+    };
     tokio::time::timeout(AFTER_A_KILL, told()).await.expect("some are told");
     program.kill();
     world.resume().await;
@@ -485,5 +498,78 @@ async fn what_waits_for_a_channel_that_is_closed_is_not_lost() {
     answer(&citizen, 3).await;
     let said = citizen.chat().iter().filter(|bubble| bubble.side == Side::Gateway).count();
     assert_eq!((world.wait_for_events(1).await.len(), said), (1, 4));
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_told_to_wait_or_meets_a_broken_server_asks_again() {
+    let api = bot_api().await;
+    let world = World::prepare().await;
+    let (front, url) = Front::listen(&api, &world.client).await;
+    world.manifest("telegram");
+    open(&world, &url, "updates = \"polling\"\n");
+    let later = r#"{"ok":false,"error_code":429,"description":"Too Many Requests","parameters":{"retry_after":2}}"#;
+    *front.refusals.lock().expect("nobody panics with the lock") = vec![
+        (StatusCode::OK, r#"{"ok":true,"result":[{"no":"number"}]}"#),
+        (StatusCode::OK, "<html>"),
+        (StatusCode::BAD_GATEWAY, "<html>"),
+        (StatusCode::TOO_MANY_REQUESTS, later),
+    ];
+    let citizen = api.citizen("Siti", "id");
+    citizen.says(WORDS);
+    let begin = std::time::Instant::now();
+    let world = world.serve().await;
+
+    answer(&citizen, 0).await;
+    assert!(begin.elapsed() >= Duration::from_secs(2), "Telegram's wish is granted");
+    assert_eq!(world.metric("loket_poll_failures_total", "bot").await, 4);
+    assert_eq!(world.metric("loket_poll_updates_total", "bot").await, 1);
+    world.finish().await;
+}
+
+/// Updates of a kind that nobody reads, each so many bytes.
+fn flood(citizen: &Citizen, updates: usize, bytes: usize) {
+    for number in 0..updates {
+        citizen.sends_raw("invented_kind", json!({ "number": number, "words": "x".repeat(bytes) })).expect("an update");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn g7_a_full_journal_leaves_updates_with_telegram_and_takes_them_later() {
+    let api = bot_api().await;
+    let mut world = prepared(&api.url()).await;
+    open(&world, &api.url(), "updates = \"polling\"\nallowed_updates = \"invented_kind\"\n");
+    world.write("config/loket.toml", "[journal]\nmax_size = \"1 MiB\"\n");
+    let citizen = api.citizen("Siti", "id");
+    flood(&citizen, 1, 100);
+    flood(&citizen, 2, 1200 << 10);
+    world.resume().await;
+
+    until("a refusal", async || (world.metric("loket_poll_failures_total", "bot").await > 0).then_some(())).await;
+    until("the first is told", async || (api.delivery().waiting() == 2).then_some(())).await;
+    world.stop().await;
+    assert_eq!(api.delivery().waiting(), 2, "nothing is told that is not safe");
+    world.write("config/loket.toml", "[journal]\nmax_size = \"64 MiB\"\n");
+    world.resume().await;
+
+    assert!(api.delivery().settled(PATIENCE).await, "the others are taken later");
+    world.quiet().await;
+    assert_eq!(world.metric("loket_poll_updates_total", "bot").await, 2);
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_is_too_large_is_asked_for_in_parts() {
+    const UPDATES: usize = 100;
+    let api = bot_api().await;
+    let world = prepared(&api.url()).await;
+    open(&world, &api.url(), "updates = \"polling\"\nallowed_updates = \"invented_kind\"\n");
+    flood(&api.citizen("Siti", "id"), UPDATES, 110 << 10);
+    let world = world.serve().await;
+
+    assert!(api.delivery().settled(PATIENCE).await, "all of it is taken");
+    world.quiet().await;
+    assert_eq!(world.metric("loket_poll_updates_total", "bot").await, UPDATES as u64);
+    assert_eq!(world.metric("loket_ignored_total", "bot").await, UPDATES as u64);
     world.finish().await;
 }

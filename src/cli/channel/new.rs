@@ -6,6 +6,7 @@ use anyhow::Context as _;
 
 use super::{Ending, configuration, manifest_files, output, rehearse};
 use crate::{
+    adapter::telegram,
     channel::manifest::{Label, Manifest, SettingKind, SettingRules},
     receipt::ChannelId,
 };
@@ -33,7 +34,14 @@ pub fn new(manifest: &str, id: &str, given: &[String]) -> Result<(), Ending> {
     std::fs::create_dir_all(&folder).with_context(|| format!("{} cannot be made", folder.display()))?;
     std::fs::write(&target, text).with_context(|| format!("{} cannot be written", target.display()))?;
     output::line(&format!("wrote {}", target.display()));
-    output::line(&format!("tell the provider: {}/in/{id}", resolved.config.public_url));
+    if provider.manifest.adapter == telegram::NAME {
+        output::line(&format!(
+            "by webhook: `loket channel doctor {id} --set-webhook` tells Telegram where the gateway is"
+        ));
+        output::line("with updates = \"polling\" nothing is to be told");
+    } else {
+        output::line(&format!("tell the provider: {}/in/{id}", resolved.config.public_url));
+    }
     if provider.manifest.receipts.is_some() {
         output::line(&format!("delivery reports:  {}/in/{id}/status", resolved.config.public_url));
     }
