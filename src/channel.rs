@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crate::{
     adapter::{
         Engine,
-        mail::Post,
+        mail::{Mail, Post},
         telegram::{Account, Updates},
     },
     diagnostic::Diagnostic,
@@ -96,7 +96,7 @@ impl Channel {
     pub fn transport(&self) -> Option<Transport> {
         match self.polled() {
             Some(bot) => Some(bot.transport()),
-            None => self.engine.mail().map(|mail| mail.transport()),
+            None => self.engine.mail().map(Mail::transport),
         }
     }
 

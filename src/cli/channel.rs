@@ -287,7 +287,7 @@ fn doctor(id: &str, task: Task, json: bool) -> Result<(), Ending> {
     let public_url = &resolved.config.public_url;
     let bot = async { anyhow::Ok(doctor::examine(&Http::new()?, &channel, task, public_url, clock::now()).await) };
     if let Some(health) = runtime.block_on(bot)? {
-        return bot::report(id, &url, &health, json);
+        return bot::report(id, channel.polled().is_none().then_some(&*url), &health, json);
     }
     if let Some(health) = runtime.block_on(async { anyhow::Ok(examine(&Http::new()?, &channel).await) })? {
         return mailbox::report(id, &health, json);

@@ -55,7 +55,7 @@ pub(super) fn updates(response: &Response, account: &Account) -> Result<Vec<Upda
             if is_numbered { Ok(updates) } else { Err(Trouble::NotUnderstood) }
         }
         (200, _) => Err(Trouble::NotUnderstood),
-        (status, answer) => Err(refusal(status, response, answer, account)),
+        (status, answer) => Err(refusal(status, response, answer.as_ref(), account)),
     }
 }
 
@@ -67,13 +67,13 @@ impl Update {
     }
 }
 
-fn refusal(status: u16, response: &Response, answer: Option<Answer<'_>>, account: &Account) -> Trouble {
-    let description = answer.as_ref().and_then(|answer| answer.description.as_deref()).unwrap_or_default();
+fn refusal(status: u16, response: &Response, answer: Option<&Answer<'_>>, account: &Account) -> Trouble {
+    let description = answer.and_then(|answer| answer.description.as_deref()).unwrap_or_default();
     match status {
         401 | 404 => Trouble::Refused(status),
         409 => Trouble::Conflict(Rival::named(description)),
         429 => {
-            let told = answer.as_ref().and_then(|answer| answer.parameters.as_ref()?.retry_after);
+            let told = answer.and_then(|answer| answer.parameters.as_ref()?.retry_after);
             let header = || response.headers.iter().find(|(name, _)| name == "retry-after")?.1.trim().parse().ok();
             Trouble::Later(Duration::from_secs(told.or_else(header).unwrap_or(1)))
         }

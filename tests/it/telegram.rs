@@ -70,7 +70,7 @@ fn complains(citizen: &Citizen) {
 }
 
 async fn answer(citizen: &Citizen, read: usize) -> Bubble {
-    citizen.hears(read, PATIENCE).await.unwrap_or_else(|| panic!("answer {read} of {:?}", citizen.chat()))
+    citizen.hears(read, PATIENCE).await.unwrap_or_else(|| unreachable!("answer {read} of {:?}", citizen.chat()))
 }
 
 /// A program of its own, with its log in a file; killed by its id when it goes out of scope.
@@ -147,7 +147,7 @@ async fn diagnosis(world: &World, arguments: &[&str]) -> (Option<i32>, Value) {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(!text.contains(BOT_TOKEN) && !errors.contains(BOT_TOKEN), "{text}{errors}");
-    (output.status.code(), serde_json::from_str(&text).unwrap_or_else(|_| panic!("{text}{errors}")))
+    (output.status.code(), serde_json::from_str(&text).unwrap_or_else(|_| unreachable!("{text}{errors}")))
 }
 
 /// Stands before the Bot API. While it is shut, no question with an offset goes through: what is journalled stays untold.
@@ -263,7 +263,7 @@ async fn g2_kills_at_any_moment_lose_and_double_nothing() {
     // In the middle of the telling.
     let told = async || {
         while api.delivery().waiting() == CITIZENS * 4 {
-            api.delivery().moves(PATIENCE).await
+            api.delivery().moves(PATIENCE).await;
         }
     };
     tokio::time::timeout(AFTER_A_KILL, told()).await.expect("some are told");
@@ -425,6 +425,14 @@ async fn a_channel_is_polled_called_and_closed_on_a_running_gateway() {
     api.set_webhook(&world.url("/in/bot"), "made-up-secret").expect("a webhook");
     citizen.says("ya");
     answer(&citizen, 1).await;
+
+    // What was polled before has the same claim when a webhook brings it.
+    let polled = json!({ "update_id": 1, "message": citizen.chat()[0].document });
+    let request = world.client.post(world.url("/in/bot")).header("content-type", "application/json");
+    let request = request.header("x-telegram-bot-api-secret-token", "made-up-secret").body(polled.to_string());
+    assert_eq!(request.send().await.expect("a reply").status(), 200);
+    world.quiet().await;
+    assert_eq!(world.metric("loket_outcome_total", "duplicate").await, 1);
     world.finish().await;
 }
 

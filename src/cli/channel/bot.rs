@@ -7,8 +7,8 @@ use crate::{
     telegram::doctor::{Health, Webhook},
 };
 
-/// Shows what was found. Fails when a problem was.
-pub(super) fn report(id: &str, url: &str, health: &Health, json: bool) -> Result<(), Ending> {
+/// Shows what was found. Fails when a problem was. A bot that is polled has no URL.
+pub(super) fn report(id: &str, url: Option<&str>, health: &Health, json: bool) -> Result<(), Ending> {
     let is_good = health.problems.is_empty();
     let state = match health.is_token_good {
         Some(true) => "good",
@@ -42,7 +42,9 @@ pub(super) fn report(id: &str, url: &str, health: &Health, json: bool) -> Result
     if let Some(webhook) = &health.webhook {
         show(webhook);
     }
-    output::line(&format!("URL          {url}"));
+    if let Some(url) = url {
+        output::line(&format!("URL          {url}"));
+    }
     if let Some(done) = health.done {
         output::line(&format!("done         {done}"));
     }
