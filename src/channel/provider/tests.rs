@@ -52,6 +52,21 @@ fn every_manifest_of_the_catalogue_passes() {
 }
 
 #[test]
+fn a_bot_may_be_read_by_the_webhook_engine_alone_and_needs_a_token() {
+    let files = catalogue();
+    let text = &files.manifests.get("telegram").expect("it is there").source.text;
+    assert!(text.contains("adapter      = \"telegram\""));
+    let checked = check("telegram", text);
+    assert!(!messages(&checked).iter().any(|told| told.contains("never used")), "{:#?}", messages(&checked));
+    let checked = check("telegram", &text.replace("adapter      = \"telegram\"", "adapter      = \"webhook\""));
+    assert!(checked.provider.is_some(), "{:#?}", messages(&checked));
+    let unnamed = text.replace("[settings.bot_token]", "[settings.token]").replace("secret.bot_token", "secret.token");
+    let checked = check("telegram", &unnamed);
+    assert!(checked.provider.is_none());
+    assert!(messages(&checked).iter().any(|told| told.contains("names the setting `bot_token`")), "{checked:#?}");
+}
+
+#[test]
 fn the_catalogue_proves_what_the_specification_says() {
     let files = catalogue();
     for (name, sender, content, freshness, url) in [
