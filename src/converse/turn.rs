@@ -1,6 +1,6 @@
 //! One turn of a conversation: the tests of `complaint-format.md` §5.2 in their order, and what follows from each.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
     earlier, mail_thread,
     said::Speaker,
     target::Target,
+    waits_for_an_answer,
 };
 use crate::{
     complaint::{AgencyHint, Flag, Intent, Medium, TrackingId},
@@ -24,10 +25,9 @@ mod hear;
 mod obey;
 mod submit;
 
+pub use chatting::looked_up;
 use hear::Hint;
 
-/// An answer to the agency's question comes within this time.
-const ASKED: SignedDuration = SignedDuration::from_hours(14 * 24);
 /// A language that the detector is surer of than this is the one to answer in.
 const SURE: f64 = 0.6;
 
@@ -146,9 +146,7 @@ impl Turn<'_> {
 
     /// The agency has asked within the last 14 days, and this is the answer (`complaint-format.md` §5.2, 6).
     fn intent_of_answer(&self) -> Intent {
-        let last = self.known.and_then(|known| known.status.last());
-        let is_asked =
-            last.is_some_and(|last| last.status == "info_requested" && self.now.duration_since(last.at).abs() < ASKED);
+        let is_asked = self.known.is_some_and(|known| waits_for_an_answer(known, self.now));
         if is_asked { Intent::Reply } else { Intent::AdditionalInformation }
     }
 

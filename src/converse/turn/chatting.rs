@@ -9,13 +9,15 @@ use crate::{
         chat::{
             ask, deadline, since,
             step::{self, Ears, Heard, Next},
+            words,
         },
         command::{self, Command, Motion, Reading},
         said::{Label, Offer},
         target::Target,
+        waits_for_an_answer,
     },
     message::Attachment,
-    sender::{Answers, Draft, Part, State},
+    sender::{Answers, Draft, Part, Question, Sender, State},
 };
 
 /// The payload of a button: whose it is, the question, the choice.
@@ -37,6 +39,8 @@ impl Turn<'_> {
     pub(super) fn chat(mut self, command: Reading, text: String, language: &str) -> Conversed {
         let ended = self.end_of_expired();
         let action = self.material.assembled.message.message.action.clone();
+        let action = action.or_else(|| self.answers_a_question(&text));
+        self.sender.question = None;
         let press = action.as_deref().and_then(Press::read);
         let takes_files = match &press {
             Some(press) => State::of_word(press.about).is_some(),
@@ -79,7 +83,14 @@ impl Turn<'_> {
             }
             Reading::Command(Command::Withdraw(id), _) => self.ask_to_withdraw(&id, language),
             Reading::Command(command, _) => self.obey(command, text, language),
-            Reading::Mistyped(_) | Reading::Content => match self.sender.draft.take() {
+            Reading::Mistyped(id) => {
+                let conversed = match self.sender.draft.take() {
+                    Some(draft) => self.step(draft, Spoken::of(&text), language),
+                    None => self.begin(text, language),
+                };
+                with_hint(conversed, id)
+            }
+            Reading::Content => match self.sender.draft.take() {
                 Some(draft) => self.step(draft, Spoken::of(&text), language),
                 None => self.begin(text, language),
             },
@@ -288,12 +299,9 @@ impl Turn<'_> {
     fn ask_to_withdraw(self, id: &TrackingId, language: &str) -> Conversed {
         let Some(target) = self.own(id) else { return self.not_found(id, language) };
         let mut said = Said::new("chat.withdraw_confirm", vec![("id", id.to_string())], language);
-        let offer = |key: &str, label| Offer {
-            key: format!("{}:withdraw:{key}", id.as_str().replace('-', "")),
-            label: Label::Text(label),
-        };
-        said.choices =
-            vec![offer("yes", "chat.withdraw_confirm.withdraw_yes"), offer("no", "chat.withdraw_confirm.withdraw_no")];
+        let offer = |(key, label)| Offer { key: withdrawal(id, key), label: Label::Text(label) };
+        said.choices = words::WITHDRAWAL.into_iter().map(offer).collect();
+        self.sender.question = Some(Question::Withdraw(id.clone()));
         self.done_about(Some(said), Some(target.complaint_id), language)
     }
 
@@ -301,20 +309,25 @@ impl Turn<'_> {
         let Ok(id) = press.owner.parse::<TrackingId>() else {
             return self.done(Some(Said::new("chat.stale_button", Vec::new(), language)), language);
         };
-        if press.key == "yes" {
+        if press.key == "withdraw_yes" {
             return self.obey(Command::Withdraw(id), String::new(), language);
         }
         self.obey(Command::Status(Some(id)), String::new(), language)
     }
 
+    /// The choice that a text is of the question which was asked last, as the payload of its button.
+    fn answers_a_question(&self, text: &str) -> Option<String> {
+        match self.sender.question.as_ref()? {
+            Question::Withdraw(id) => words::key(text, &words::WITHDRAWAL, self.locales).map(|key| withdrawal(id, key)),
+            Question::Which(ids) => which(text, ids).map(|id| format!("report:status:{id}")),
+        }
+    }
+
     /// The report whose agency has asked, within the last 14 days.
     fn asked(&self) -> Option<Target> {
-        let report = self.sender.reports.last()?;
-        let target = || {
-            let known = self.known.filter(|known| known.complaint_id == report.complaint_id);
-            Target { sequence: known.map_or(0, |known| known.sequence), ..Target::of(report) }
-        };
-        (self.intent_of_answer() == Intent::Reply).then(target)
+        let known = self.known.filter(|known| waits_for_an_answer(known, self.now))?;
+        let report = self.sender.reports.iter().find(|report| report.complaint_id == known.complaint_id)?;
+        Some(Target { sequence: known.sequence, ..Target::of(report) })
     }
 }
 
@@ -333,6 +346,42 @@ impl<'a> Spoken<'a> {
     fn of(text: &'a str) -> Self {
         Self { text, ..Self::default() }
     }
+}
+
+/// The report that a button or a number asks the state of.
+pub fn looked_up(assembled: &Assembled, sender: &Sender) -> Option<TrackingId> {
+    let message = &assembled.message.message;
+    if let Some(press) = message.action.as_deref().and_then(Press::read) {
+        return (press.about == "status").then(|| press.key.parse().ok())?;
+    }
+    match (&message.text, &sender.question) {
+        (Some(text), Some(Question::Which(ids))) => which(text, ids).cloned(),
+        _ => None,
+    }
+}
+
+/// The number of a report in the list, or the report's own number.
+fn which<'a>(text: &str, ids: &'a [TrackingId]) -> Option<&'a TrackingId> {
+    let text = text.trim();
+    let place = || text.parse::<usize>().ok()?.checked_sub(1);
+    let named = || text.parse::<TrackingId>().ok().and_then(|named| ids.iter().find(|id| **id == named));
+    place().and_then(|place| ids.get(place)).or_else(named)
+}
+
+/// The payload of a button that withdraws a report, or does not.
+fn withdrawal(id: &TrackingId, key: &str) -> String {
+    format!("{}:withdraw:{key}", id.as_str().replace('-', ""))
+}
+
+/// What looked like a command was kept as words, as its number is none: that is said before the question.
+fn with_hint(mut conversed: Conversed, id: String) -> Conversed {
+    // A question that names a report itself says enough.
+    let say = conversed.matter_mut().say.as_mut().filter(|say| say.arguments.iter().all(|(name, _)| *name != "id"));
+    if let Some(say) = say {
+        say.before.insert(0, "chat.status_not_found");
+        say.arguments.push(("id", id));
+    }
+    conversed
 }
 
 fn is_emergency(assembled: &Assembled) -> bool {

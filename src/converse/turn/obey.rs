@@ -4,6 +4,7 @@ use super::{Turn, hear::Hint};
 use crate::{
     complaint::{Intent, TrackingId},
     converse::{Conversed, command::Command, compose},
+    sender::Question,
 };
 
 impl Turn<'_> {
@@ -39,7 +40,13 @@ impl Turn<'_> {
         if !self.sender.may_look_up(self.now) {
             return self.done(Some(speaker.too_often()), language);
         }
-        let Some(id) = id.or_else(|| self.sender.reports.last().map(|report| report.tracking_id.clone())) else {
+        let ids: Vec<_> = self.sender.reports.iter().rev().map(|report| report.tracking_id.clone()).collect();
+        if id.is_none() && ids.len() > 1 && self.asks() {
+            let said = speaker.which_of(&ids);
+            self.sender.question = Some(Question::Which(ids));
+            return self.done(Some(said), language);
+        }
+        let Some(id) = id.or_else(|| ids.into_iter().next()) else {
             return self.done(Some(speaker.which()), language);
         };
         let Some(target) = self.own(&id) else { return self.not_found(&id, language) };
