@@ -75,16 +75,13 @@ impl Applier {
         let opening = Opening { receipt: Pipeline::NOBODY, sender: key, nonce: None, draw: None };
         let Some(found) = self.pipeline.store.begin(&[opening]).await?.into_iter().next() else { return Ok(false) };
         let found = found.sender;
-        let (channel, due) = match Sender::decode(&found.state.value) {
-            Ok(sender) => {
-                let known = self.pipeline.asking_of(&sender, now).await?;
-                let memory = Memory { version: found.version, sender };
-                self.due_fragments(key, memory, known.as_ref(), redraw, now)
-            }
-            Err(_) => {
-                tracing::error!("the memory of a sender with fragments cannot be read; they stay where they are");
-                (None, Due::Later { at: None })
-            }
+        let (channel, due) = if let Ok(sender) = Sender::decode(&found.state.value) {
+            let known = self.pipeline.asking_of(&sender, now).await?;
+            let memory = Memory { version: found.version, sender };
+            self.due_fragments(key, memory, known.as_ref(), redraw, now)
+        } else {
+            tracing::error!("the memory of a sender with fragments cannot be read; they stay where they are");
+            (None, Due::Later { at: None })
         };
         let (transitions, expired) = match due {
             Due::Flushed(transitions, expired) => (transitions, expired),
