@@ -16,9 +16,16 @@ use crate::{
     runtime::{self, Running, StartError, Strictness},
 };
 
+pub mod delivery;
+pub mod files;
+pub mod graph;
 mod mailbox;
+pub mod pace;
 mod page;
+mod parameters;
+pub mod phones;
 mod provider;
+pub mod telegram;
 
 use provider::Provider;
 

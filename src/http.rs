@@ -85,6 +85,11 @@ impl Http {
         Self::build(ClientBuilder::no_proxy)
     }
 
+    /// The same with another time for the whole exchange, as long as simulated providers wait.
+    pub fn local_within(total: Duration) -> Result<Self, HttpError> {
+        Self::build(|builder| builder.no_proxy().timeout(total))
+    }
+
     /// A client for tests on the loopback, with other time-outs and no proxy.
     #[cfg(test)]
     pub(crate) fn for_tests(total: Duration) -> Self {
