@@ -634,6 +634,7 @@ fn a_word_for_an_earlier_question_and_a_caption_are_no_answers() {
     let photo = captioned(&mut chat, "dan tiangnya");
     assert_eq!(chat.sends(photo), Some("chat.ask_location"));
     assert_eq!(chat.says("Jl. Melati"), "chat.review");
+    assert_eq!(chat.says("Jl. Melati"), "chat.review", "it was said before");
     let photo = captioned(&mut chat, "kirim");
     assert_eq!(chat.sends(photo), Some("chat.submitted"));
     let document = &chat.complaint().complaint;
