@@ -18,8 +18,11 @@ use crate::{
 
 pub mod delivery;
 pub mod files;
+pub mod graph;
 mod mailbox;
+pub mod pace;
 mod page;
+mod parameters;
 pub mod phones;
 mod provider;
 pub mod telegram;

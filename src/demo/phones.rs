@@ -158,6 +158,20 @@ impl Phones {
         true
     }
 
+    /// The same in whichever chat it is, of those whose names begin so.
+    pub fn change_below(&self, prefix: &str, id: &str, change: impl FnOnce(&mut Bubble)) -> bool {
+        let mut chats = self.chats();
+        let chats = chats.range_mut(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+        for (_, chat) in chats {
+            if let Some(bubble) = chat.bubbles.iter_mut().rev().find(|bubble| bubble.id == id) {
+                change(bubble);
+                chat.rang.notify_waiters();
+                return true;
+            }
+        }
+        false
+    }
+
     /// A chat, oldest bubble first; empty when there is none.
     pub fn of(&self, chat: &str) -> Vec<Bubble> {
         self.chats().get(chat).map(|chat| chat.bubbles.clone()).unwrap_or_default()

@@ -25,6 +25,8 @@ use tokio::{
 use super::{
     delivery::{Delivery, Mischief, Policy},
     files::Files,
+    pace::{Meter, Pace},
+    parameters::Parameters,
     phones::Phones,
 };
 use crate::{clock, http::Http};
@@ -33,8 +35,6 @@ pub mod citizen;
 mod files;
 mod markup;
 mod method;
-mod pace;
-mod parameters;
 mod people;
 mod router;
 pub mod sending;
@@ -42,9 +42,6 @@ mod updates;
 
 use citizen::Citizen;
 use method::Refusal;
-use pace::Meter;
-pub use pace::Pace;
-use parameters::Parameters;
 use people::{People, Person};
 
 /// Updates that are sent when nothing else was asked for: all but these.
@@ -106,7 +103,7 @@ impl BotApi {
             client: Http::local()?,
             people: Mutex::new(People::default()),
             wishes: Mutex::new(Wishes::default()),
-            meter: Mutex::new(Meter::new(Some(Pace::default()))),
+            meter: Mutex::new(Meter::new(Some(Pace::telegram()))),
             refusals: Mutex::new(VecDeque::new()),
             polls: watch::Sender::new(0),
             answered: Notify::new(),
@@ -225,7 +222,7 @@ impl BotApi {
             return Err(refusal);
         }
         let mut meter = self.meter.lock().unwrap_or_else(PoisonError::into_inner);
-        meter.take(chat, Instant::now()).map_err(Refusal::too_many)
+        meter.take(&chat.to_string(), Instant::now()).map_err(|fast| Refusal::too_many(fast.seconds()))
     }
 }
 

@@ -4,7 +4,12 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{super::files::File, BotApi, method::Refusal, parameters::Parameters, sending::Kind};
+use super::{
+    super::{files::File, parameters::Parameters},
+    BotApi,
+    method::Refusal,
+    sending::Kind,
+};
 use crate::units::Size;
 
 /// What `getFile` gives: files of the bots' own server, not of the citizens'.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{BotApi, merged, parameters::Parameters, sending::Kind};
+use super::{super::parameters::Parameters, BotApi, merged, sending::Kind};
 
 /// Why a call was not done.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{BotApi, method::Refusal, parameters::Parameters};
+use super::{super::parameters::Parameters, BotApi, method::Refusal};
 use crate::units::Size;
 
 /// Of a call with its files; the real one takes files of 50 MB.

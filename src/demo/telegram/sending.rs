@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::{
     super::{
         files::File,
+        parameters::Parameters,
         phones::{Bubble, ButtonKind, Enclosed, Side, Tick},
     },
     BotApi, markup, merged,
     method::Refusal,
-    parameters::Parameters,
     people::Person,
     seconds,
 };

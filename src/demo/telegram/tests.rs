@@ -212,7 +212,7 @@ async fn a_message_has_its_limits() {
 async fn who_sends_too_fast_is_told_how_long_to_wait() {
     let bot = Bot::start().await;
     let siti = bot.api.citizen("Siti", "id");
-    bot.api.set_pace(Some(Pace { chat_burst: 2.0, chat_per_second: 0.1, ..Pace::default() }));
+    bot.api.set_pace(Some(Pace { chat_burst: 2.0, chat_per_second: 0.1, ..Pace::telegram() }));
     let message = || json!({ "chat_id": siti.id, "text": "halo" });
     bot.result("sendMessage", message()).await;
     bot.result("sendMessage", message()).await;

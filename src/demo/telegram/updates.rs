@@ -6,10 +6,12 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::{
-    super::delivery::{Proof, Target},
+    super::{
+        delivery::{Proof, Target},
+        parameters::Parameters,
+    },
     BotApi,
     method::Refusal,
-    parameters::Parameters,
 };
 
 const SECRET: &str = "x-telegram-bot-api-secret-token";

@@ -1,4 +1,4 @@
-//! The parameters of a call: of the query, a form, a JSON document or a multipart form, all read alike.
+//! The parameters of a call of a simulated provider: of the query, a form, a JSON document or a multipart form, all read alike.
 
 use std::{collections::BTreeMap, convert::Infallible};
 
@@ -7,7 +7,7 @@ use futures_util::stream;
 use multer::Multipart;
 use serde_json::{Map, Value};
 
-use super::super::files::File;
+use super::files::File;
 use crate::percent;
 
 /// Most parameters of a call.

@@ -1,4 +1,4 @@
-//! How fast a bot may send: so much a second in all and in one chat, with bursts, or it is told how long to wait.
+//! How fast simulated providers let us send: so much a second in all and in one chat, with bursts, or it is told how long to wait.
 
 use std::collections::HashMap;
 
@@ -7,8 +7,7 @@ use tokio::time::Instant;
 /// Most chats that are counted; then those that have not sent of late are forgotten.
 const MOST_CHATS: usize = 10_000;
 
-/// Messages a second, and how many at once. The real limits are not published as numbers of a formula: "about 30 a second",
-/// "one a second in a chat, short bursts beyond it are accepted".
+/// Messages a second, and how many at once.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pace {
     pub per_second: f64,
@@ -17,9 +16,31 @@ pub struct Pace {
     pub chat_burst: f64,
 }
 
-impl Default for Pace {
-    fn default() -> Self {
+impl Pace {
+    /// The real limits are not published as numbers of a formula: "about 30 a second", "one a second in a chat, short bursts
+    /// beyond it are accepted".
+    pub fn telegram() -> Self {
         Self { per_second: 30.0, burst: 30.0, chat_per_second: 1.0, chat_burst: 10.0 }
+    }
+
+    /// 80 a second of a number; one in six seconds to the same citizen, 45 of them at once.
+    pub fn whatsapp() -> Self {
+        Self { per_second: 80.0, burst: 80.0, chat_per_second: 1.0 / 6.0, chat_burst: 45.0 }
+    }
+}
+
+/// What was too fast, and the seconds to wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TooFast {
+    InAll(u64),
+    InChat(u64),
+}
+
+impl TooFast {
+    pub fn seconds(self) -> u64 {
+        match self {
+            Self::InAll(seconds) | Self::InChat(seconds) => seconds,
+        }
     }
 }
 
@@ -45,12 +66,12 @@ impl Bucket {
     }
 }
 
-/// Counts what a bot sends.
+/// Counts what is sent.
 #[derive(Debug)]
 pub struct Meter {
     pace: Option<Pace>,
     all: Option<Bucket>,
-    chats: HashMap<i64, Bucket>,
+    chats: HashMap<String, Bucket>,
 }
 
 impl Meter {
@@ -59,7 +80,7 @@ impl Meter {
     }
 
     /// One message to a chat, or the seconds to wait. What is refused counts for nothing.
-    pub fn take(&mut self, chat: i64, now: Instant) -> Result<(), u64> {
+    pub fn take(&mut self, chat: &str, now: Instant) -> Result<(), TooFast> {
         let Some(pace) = self.pace else { return Ok(()) };
         if self.chats.len() >= MOST_CHATS {
             self.chats.retain(|_, bucket| {
@@ -69,13 +90,13 @@ impl Meter {
         }
         let all = self.all.get_or_insert_with(|| Bucket::full(pace.burst, now));
         all.fill(pace.per_second, pace.burst, now);
-        let one = self.chats.entry(chat).or_insert_with(|| Bucket::full(pace.chat_burst, now));
+        let one = self.chats.entry(chat.to_owned()).or_insert_with(|| Bucket::full(pace.chat_burst, now));
         one.fill(pace.chat_per_second, pace.chat_burst, now);
         if all.level < 1.0 {
-            return Err(all.wait(pace.per_second));
+            return Err(TooFast::InAll(all.wait(pace.per_second)));
         }
         if one.level < 1.0 {
-            return Err(one.wait(pace.chat_per_second));
+            return Err(TooFast::InChat(one.wait(pace.chat_per_second)));
         }
         all.level -= 1.0;
         one.level -= 1.0;
@@ -91,25 +112,25 @@ mod tests {
 
     #[test]
     fn a_chat_has_its_burst_and_then_one_a_second() {
-        let (mut meter, now) = (Meter::new(Some(Pace::default())), Instant::now());
-        assert_eq!((0..10).filter(|_| meter.take(5, now).is_ok()).count(), 10);
-        assert_eq!(meter.take(5, now), Err(1));
-        assert_eq!(meter.take(6, now), Ok(()), "another chat is not slowed down");
+        let (mut meter, now) = (Meter::new(Some(Pace::telegram())), Instant::now());
+        assert_eq!((0..10).filter(|_| meter.take("5", now).is_ok()).count(), 10);
+        assert_eq!(meter.take("5", now), Err(TooFast::InChat(1)));
+        assert_eq!(meter.take("6", now), Ok(()), "another chat is not slowed down");
         let later = now + Duration::from_secs(1);
-        assert_eq!((meter.take(5, later), meter.take(5, later)), (Ok(()), Err(1)));
+        assert_eq!((meter.take("5", later), meter.take("5", later)), (Ok(()), Err(TooFast::InChat(1))));
     }
 
     #[test]
     fn all_chats_together_have_thirty_a_second() {
-        let (mut meter, now) = (Meter::new(Some(Pace::default())), Instant::now());
-        assert_eq!((0..60).filter(|chat| meter.take(*chat, now).is_ok()).count(), 30);
+        let (mut meter, now) = (Meter::new(Some(Pace::telegram())), Instant::now());
+        assert_eq!((0..60).filter(|chat| meter.take(&chat.to_string(), now).is_ok()).count(), 30);
         let later = now + Duration::from_secs(1);
-        assert_eq!((60..120).filter(|chat| meter.take(*chat, later).is_ok()).count(), 30);
+        assert_eq!((60..120).filter(|chat| meter.take(&chat.to_string(), later).is_ok()).count(), 30);
     }
 
     #[test]
     fn without_a_pace_nothing_is_refused() {
         let (mut meter, now) = (Meter::new(None), Instant::now());
-        assert!((0..1000).all(|_| meter.take(5, now).is_ok()));
+        assert!((0..1000).all(|_| meter.take("5", now).is_ok()));
     }
 }
