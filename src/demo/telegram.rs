@@ -27,7 +27,7 @@ use super::{
     files::Files,
     pace::{Meter, Pace},
     parameters::Parameters,
-    phones::Phones,
+    phones::{Phones, Tick},
 };
 use crate::{clock, http::Http};
 
@@ -109,8 +109,9 @@ impl BotApi {
             answered: Notify::new(),
         });
         let weak = Arc::downgrade(&api);
-        api.delivery.on_reply(move |response| {
+        api.delivery.on_reply(move |update, response| {
             if let Some(api) = weak.upgrade() {
+                api.mark_delivered(update);
                 api.call_of_reply(&response.body);
             }
         });
@@ -206,6 +207,15 @@ impl BotApi {
             update.insert(kind.to_owned(), content);
             Value::Object(update)
         })
+    }
+
+    /// The phone of a citizen shows that a message has arrived.
+    fn mark_delivered(&self, update: &[u8]) {
+        let Ok(update) = serde_json::from_slice::<Value>(update) else { return };
+        let message = &update["message"];
+        if let (Some(chat), Some(id)) = (message["chat"]["id"].as_i64(), message["message_id"].as_i64()) {
+            self.phones.change(&chat.to_string(), &id.to_string(), |bubble| bubble.tick = Tick::Delivered);
+        }
     }
 
     /// The reply to a webhook may be a call: its `method`, and the parameters beside it.

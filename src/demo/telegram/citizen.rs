@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         files::File,
-        phones::{Bubble, Button, ButtonKind, Enclosed, Side, Tick},
+        phones::{Bubble, Button, ButtonKind, Enclosed, Side},
     },
     BotApi, merged, seconds,
     sending::{Kind, file_content},
@@ -55,7 +55,7 @@ impl Citizen {
     }
 
     fn show(&self, number: i64, message: &Value, bubble: Bubble) {
-        let bubble = Bubble { id: number.to_string(), tick: Tick::Delivered, document: message.clone(), ..bubble };
+        let bubble = Bubble { id: number.to_string(), document: message.clone(), ..bubble };
         self.api.phones.add(&self.chat_name(), bubble);
     }
 

@@ -101,7 +101,7 @@ impl BotApi {
             }
             offset => offset.unsigned_abs(),
         };
-        self.delivery.forget_below(from);
+        self.confirm_below(from);
         let limit = usize::try_from(parameters.number("limit").unwrap_or(100).clamp(1, 100)).unwrap_or(100);
         let wait = parameters.number("timeout").unwrap_or(0).clamp(0, LONGEST_POLL).unsigned_abs();
         let end = Instant::now() + Duration::from_secs(wait);
@@ -119,6 +119,13 @@ impl BotApi {
                     "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
                 )),
             }
+        }
+    }
+
+    /// What a poll confirms has arrived.
+    fn confirm_below(&self, number: u64) {
+        for update in self.delivery.forget_below(number) {
+            self.mark_delivered(&update);
         }
     }
 
