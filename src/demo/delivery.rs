@@ -315,7 +315,7 @@ impl Delivery {
         headers.extend(target.proof.header(body));
         let outgoing = Outgoing {
             method: "POST".to_owned(),
-            url: target.url.clone(),
+            url: target.chosen(u64::from_le_bytes(clock::random())).to_owned(),
             shown: "the webhook".to_owned(),
             headers,
             body: body.to_vec(),

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use super::{
-    delivery::{Delivery, Mischief, Policy},
+    delivery::{Delivery, Mischief, Policy, Proof, Target},
     files::Files,
     pace::{Meter, Pace},
     parameters::Parameters,
@@ -166,6 +166,12 @@ impl BotApi {
         let values = json!({ "url": url, "secret_token": secret_token });
         let parameters = Parameters::of(values.as_object().cloned().unwrap_or_default());
         self.call("setWebhook", &parameters).map(|_| ()).map_err(|refusal| refusal.description)
+    }
+
+    /// The same for several gateways behind one name: each update goes to one of them.
+    pub fn set_webhook_among(&self, urls: &[String], secret_token: &str) {
+        let proof = Proof::Token { header: updates::SECRET, token: secret_token.to_owned() };
+        self.delivery.set_target(Some(Target::new(urls.to_vec(), proof, updates::AT_ONCE)));
     }
 
     /// A citizen with a number of their own, who has opened the bot.

@@ -62,9 +62,14 @@ impl GraphApi {
     }
 
     /// The same without a handshake.
-    pub fn set_webhook(self: &Arc<Self>, url: &str) {
+    pub fn set_webhook(&self, url: &str) {
+        self.set_webhook_among(&[url.to_owned()]);
+    }
+
+    /// The same for several gateways behind one name: each webhook goes to one of them.
+    pub fn set_webhook_among(&self, urls: &[String]) {
         let proof = Proof::Signature { header: "x-hub-signature-256", secret: self.app.app_secret.clone() };
-        self.delivery.set_target(Some(Target::new(url.to_owned(), proof, AT_ONCE)));
+        self.delivery.set_target(Some(Target::new(urls.to_vec(), proof, AT_ONCE)));
     }
 
     /// What citizens send from now on leaves in one webhook, when it is released.
