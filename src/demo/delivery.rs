@@ -190,8 +190,8 @@ impl Delivery {
         self.state().parcels.range(from..).take(limit).map(|(_, parcel)| parcel.body.clone()).collect()
     }
 
-    /// The number behind which only `count` documents are left.
-    pub fn from_the_end(&self, count: usize) -> u64 {
+    /// The number of the first of the last `count` documents.
+    pub fn last(&self, count: usize) -> u64 {
         let state = self.state();
         state
             .parcels

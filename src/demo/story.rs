@@ -191,7 +191,7 @@ impl Talk<'_> {
         let mut words = bubble.text.clone();
         for button in &bubble.buttons {
             let marked = if button.kind == ButtonKind::Location { "📍 " } else { "" };
-            words.push_str(&format!("\n[{marked}{}]", button.label));
+            words.extend(["\n[", marked, &button.label, "]"]);
         }
         self.lines.push(Line { side: Side::Gateway, words });
         Ok(bubble)

@@ -76,7 +76,7 @@ async fn what_waits_is_fetched_when_there_is_no_target() {
         delivery.push(lane, |id| json!({ "n": id }));
     }
     assert_eq!(delivery.peek(0, 2).len(), 2);
-    assert_eq!(delivery.from_the_end(1), 3);
+    assert_eq!(delivery.last(1), 3);
     delivery.forget_below(3);
     assert_eq!(delivery.waiting(), 1);
     let (gateway, target) = Gateway::listen().await;

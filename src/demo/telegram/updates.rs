@@ -98,9 +98,7 @@ impl BotApi {
         self.polls.send_modify(|polls| *polls += 1);
         let mut polls = self.polls.subscribe();
         let from = match parameters.number("offset").unwrap_or(0) {
-            offset if offset < 0 => {
-                self.delivery.from_the_end(usize::try_from(offset.unsigned_abs()).unwrap_or(usize::MAX))
-            }
+            offset if offset < 0 => self.delivery.last(usize::try_from(offset.unsigned_abs()).unwrap_or(usize::MAX)),
             offset => offset.unsigned_abs(),
         };
         self.confirm_below(from);
