@@ -16,6 +16,7 @@ struct Visitor {
 }
 
 impl Visitor {
+    #[expect(clippy::disallowed_methods, reason = "a browser, which is no part of the gateway")]
     async fn comes() -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let listen = "127.0.0.1:0".parse().expect("an address");
@@ -55,8 +56,8 @@ impl Visitor {
     async fn hears(&self, channel: &str, who: &str, read: usize) -> Value {
         until(&format!("answer {read} to {who}"), async || {
             let bubbles = self.state().await["chats"][channel][who].clone();
-            let answers = bubbles.as_array()?.iter().filter(|bubble| bubble["side"] == "gateway");
-            answers.cloned().nth(read)
+            let mut answers = bubbles.as_array()?.iter().filter(|bubble| bubble["side"] == "gateway");
+            answers.nth(read).cloned()
         })
         .await
     }
