@@ -84,6 +84,7 @@ impl Maker {
             head: None,
             choices: Vec::new(),
             asks_location: false,
+            fleeting: false,
         };
         Transition {
             turn: None,

@@ -120,6 +120,8 @@ pub fn acknowledge(
         }),
         choices: said.choices.iter().map(|choice| offered(choice, said, locales)).collect(),
         asks_location: said.asks_location,
+        // A notice is said even late.
+        fleeting: !said.choices.is_empty() && said.before.is_empty(),
     })
 }
 

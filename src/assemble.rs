@@ -51,8 +51,8 @@ pub struct Assembled {
     pub incomplete: bool,
     /// The complaint that this fragment is too late for.
     pub late_for: Option<Uuid>,
-    /// Under which a late fragment will look for the complaint that this message becomes.
-    flushed: Option<String>,
+    /// Under which late fragments will look for the complaint that this message becomes.
+    flushed: Vec<String>,
     _made_here: (),
 }
 
@@ -80,9 +80,10 @@ impl Assembled {
 
     /// Notes which complaint it became, so that a late fragment finds it.
     pub fn became(&self, complaint_id: Uuid, sender: &mut Sender) {
-        let Some(key) = &self.flushed else { return };
-        if let Some(flushed) = sender.flushed.iter_mut().rev().find(|flushed| flushed.key == *key) {
-            flushed.complaint_id = Some(complaint_id);
+        for key in &self.flushed {
+            if let Some(flushed) = sender.flushed.iter_mut().rev().find(|flushed| flushed.key == *key) {
+                flushed.complaint_id = Some(complaint_id);
+            }
         }
     }
 
@@ -104,6 +105,7 @@ impl Assembled {
             claims: further(&self.claims),
             message_ids: further(&self.message_ids),
             receipts: self.origins.iter().filter(other).map(receipt).collect(),
+            flushed: self.flushed.clone(),
         }
     }
 
@@ -122,7 +124,7 @@ impl Assembled {
             received_at: message.origin.received_at,
             incomplete: false,
             late_for: None,
-            flushed: None,
+            flushed: Vec::new(),
             message,
             _made_here: (),
         }
@@ -178,6 +180,7 @@ pub fn flush_due(sender: &mut Sender, key: SenderKey, channel: &ChannelFacts, no
         let waiting = sender.waiting.remove(place);
         // Nothing is ever too late for a burst: what comes next is a message of its own.
         let flushed = (waiting.gathering != Gathering::Burst).then(|| remember_flushed(sender, &waiting, now));
+        let flushed = flushed.into_iter().collect();
         let incomplete = matches!(waiting.gathering, Gathering::Parts { .. });
         due.push(Assembled { incomplete, flushed, ..join::all(waiting, None, key, channel) });
     }
@@ -236,7 +239,7 @@ fn gather(message: Normalised, place: Place, sender: &mut Sender, channel: &Chan
         _ => {
             // No room to wait: it goes on alone, and what belongs to it follows it.
             let flushed = note_flushed(sender, place.key, vec![place.part], now);
-            Assembly::Whole(Box::new(Assembled { incomplete: true, flushed: Some(flushed), ..join::one(message) }))
+            Assembly::Whole(Box::new(Assembled { incomplete: true, flushed: vec![flushed], ..join::one(message) }))
         }
     }
 }

@@ -5,7 +5,7 @@
 //! `complaint-format.md` §5.2, and the first that hits wins. In this version one message is one complaint; nothing here
 //! asks back. It never tells anything about another person's report, nor adds to it.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use uuid::Uuid;
 
 use crate::{
@@ -36,6 +36,9 @@ use command::Command;
 use compose::Material;
 pub use said::Said;
 use turn::Turn;
+
+/// An answer to the agency's question comes within this time.
+const ASKED: SignedDuration = SignedDuration::from_hours(14 * 24);
 
 /// What a message came to.
 #[derive(Debug)]
@@ -190,6 +193,8 @@ pub enum Asked {
     Tracking(TrackingId),
     /// The complaint of a signed thread.
     Complaint(Uuid),
+    /// Has somebody who works on one of these asked the citizen something? Newest first.
+    Any(Vec<Uuid>),
 }
 
 /// The one report that a message names, if it names one. A number in a command says more than the thread that it stands
@@ -203,9 +208,13 @@ pub fn asks_about(message: &Assembled, sender: &Sender, channel: &ChannelFacts, 
     if let Some(id) = command.as_ref().and_then(Command::names) {
         return Some(Asked::Tracking(id.clone()));
     }
-    if channel.converses() && message.message.replyable && command.is_none() && sender.draft.is_none() {
-        // Whoever works on the last report may have asked something.
-        return sender.reports.last().map(|report| Asked::Complaint(report.complaint_id));
+    if channel.converses() && message.message.replyable {
+        if let Some(looked_up) = turn::looked_up(message, sender) {
+            return Some(Asked::Tracking(looked_up));
+        }
+        if command.is_none() {
+            return may_be_asked(sender).map(Asked::Any);
+        }
     }
     if channel.medium == Medium::Email {
         let message = &message.message.message;
@@ -217,6 +226,18 @@ pub fn asks_about(message: &Assembled, sender: &Sender, channel: &ChannelFacts, 
     }
     let last = || sender.reports.last().map(|report| Asked::Tracking(report.tracking_id.clone()));
     command.filter(|command| *command == Command::Status(None)).and_then(|_| last())
+}
+
+/// The reports that a message which opens a conversation may be the answer about.
+pub fn may_be_asked(sender: &Sender) -> Option<Vec<Uuid>> {
+    let is_open = sender.draft.is_none() && !sender.reports.is_empty();
+    is_open.then(|| sender.reports.iter().rev().map(|report| report.complaint_id).collect())
+}
+
+/// Does whoever works on this report wait for an answer of the citizen?
+pub fn waits_for_an_answer(known: &ComplaintRecord, now: Timestamp) -> bool {
+    let last = known.status.last();
+    last.is_some_and(|last| last.status == "info_requested" && now.duration_since(last.at).abs() < ASKED)
 }
 
 /// Decides, and changes nothing but the sender's memory. `known` is the entry of what [`asks_about`] named.

@@ -72,7 +72,7 @@ impl Http {
             .connect_timeout(CONNECT)
             .timeout(TOTAL)
             .pool_idle_timeout(Duration::from_secs(30))
-            .pool_max_idle_per_host(16)
+            .pool_max_idle_per_host(64)
             // An answer that names where we came from tells others about us.
             .referer(false);
         let client = change(builder).build();

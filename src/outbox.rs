@@ -37,10 +37,13 @@ use courier::{Counter, Courier};
 use pace::Pace;
 
 /// Sends of one channel at once, at most.
-const LANES: usize = 8;
+const LANES: usize = 64;
 
 /// Sends of all channels at once.
-const LANES_IN_ALL: usize = 64;
+const LANES_IN_ALL: usize = 256;
+
+/// A provider that takes so many seconds for a request does not slow a channel down.
+const PATIENCE_SECONDS: f64 = 0.5;
 
 /// How long an entry is hidden from others while it is sent. Longer than [`courier::BUDGET`], so that nobody else sends it
 /// meanwhile; after a crash it is the wait until the next try.
@@ -57,7 +60,7 @@ const ASKED_AGAIN: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_secs(1);
 
 /// Shortest pause: entries that a fast channel may send meanwhile are taken together.
-const BREATH: Duration = Duration::from_millis(10);
+const BREATH: Duration = Duration::from_millis(2);
 
 /// Pause after the store failed.
 const STORE_AWAY: Duration = Duration::from_secs(5);
@@ -243,16 +246,19 @@ impl Outbox {
                 Some(done) = self.under_way.join_next() => {
                     report_panic(done);
                     if round.is_crowded {
-                        return;
+                        break;
                     }
                 }
-                // Many answers are added at once: a moment later one look takes them together.
+                // Many answers are added at once, and many sends end: a moment later one look takes them together.
                 () = self.wake.notified() => break,
                 Ok(()) = self.channels.changed() => return,
                 () = tokio::time::sleep_until(round.next) => return,
             }
         }
         tokio::time::sleep(BREATH).await;
+        while let Some(done) = self.under_way.try_join_next() {
+            report_panic(done);
+        }
     }
 
     /// After a failure of the store: the bell does not shorten it.
@@ -288,7 +294,7 @@ impl Outbox {
 
 /// A slow channel has few sends at once, so that the parts of a long text do not wait for those of many others.
 fn lanes(per_second: f64) -> usize {
-    ((per_second * 2.0).ceil() as usize).clamp(1, LANES)
+    1 + ((per_second * PATIENCE_SECONDS).ceil() as usize).clamp(1, LANES - 1)
 }
 
 /// One entry, with its lanes held until it is done.

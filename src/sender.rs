@@ -12,7 +12,7 @@ use crate::complaint::{Privacy, TrackingId};
 mod draft;
 mod fragments;
 
-pub use draft::{Agreed, AgreedBy, Answers, Draft, FurtherReceipt, Kept, Part, State, Submitted};
+pub use draft::{Agreed, AgreedBy, Answers, Draft, FurtherReceipt, Kept, Part, Question, State, Submitted};
 pub use fragments::{Flushed, Fragment, Gathering, Waiting};
 
 /// Reports that are remembered: STATUS without a number shows as many.
@@ -96,6 +96,9 @@ pub struct Sender {
     pub expired: bool,
     #[serde(rename = "s", skip_serializing_if = "Option::is_none")]
     pub submitted: Option<Submitted>,
+    /// Open until the next message.
+    #[serde(rename = "k", skip_serializing_if = "Option::is_none")]
+    pub question: Option<Question>,
     /// BERHENTI: no more notifications. Answers to the citizen's own messages still go.
     #[serde(rename = "x", skip_serializing_if = "std::ops::Not::not")]
     pub stopped: bool,

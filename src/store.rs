@@ -260,6 +260,9 @@ pub struct OutboxEntry {
     /// It asks where something is: a channel that can do so asks for the position itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asks_location: bool,
+    /// A question alone: it is of no use to a citizen who has written on since.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fleeting: bool,
 }
 
 /// What an answer by mail has besides its words.

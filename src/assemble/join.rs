@@ -77,7 +77,7 @@ pub fn draft(kept: Vec<Kept>, now: &Assembled, channel: &ChannelFacts) -> Option
     kept.sort_by_key(|kept| kept.fragment.message.sent_at.unwrap_or(kept.fragment.received_at));
     let mut whole: Option<Assembled> = None;
     let mut words: Vec<String> = Vec::new();
-    for Kept { part, mut fragment, claims, message_ids, receipts } in kept {
+    for Kept { part, mut fragment, claims, message_ids, receipts, flushed } in kept {
         let message = &mut fragment.message;
         if part == Part::Answer {
             let bare = Message { id: message.id.take(), sent_at: message.sent_at, ..Message::default() };
@@ -96,6 +96,7 @@ pub fn draft(kept: Vec<Kept>, now: &Assembled, channel: &ChannelFacts) -> Option
         };
         assembled.claims.extend(claims);
         assembled.message_ids.extend(message_ids);
+        assembled.flushed.extend(flushed);
         for receipt in receipts {
             assembled.origins.push(Arc::new(further(receipt, channel)));
         }

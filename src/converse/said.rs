@@ -160,6 +160,12 @@ impl Speaker<'_> {
         self.either("sms.help", "chat.status_which", Vec::new())
     }
 
+    /// The sender's reports, newest first, each to be pressed.
+    pub fn which_of(&self, ids: &[TrackingId]) -> Said {
+        let offer = |id: &TrackingId| Offer { key: format!("report:status:{id}"), label: Label::Words(id.to_string()) };
+        Said { choices: ids.iter().map(offer).collect(), ..self.say("chat.status_which", Vec::new()) }
+    }
+
     pub fn too_often(&self) -> Said {
         let minutes = ("minutes", "60".to_owned());
         self.either("sms.rate_limited", "chat.rate_limited", vec![minutes])

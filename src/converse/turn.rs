@@ -1,32 +1,33 @@
 //! One turn of a conversation: the tests of `complaint-format.md` §5.2 in their order, and what follows from each.
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{
-    AnsweredLetter, Conversed, Drafted, Matter, Obeyed, Said, WholeComplaint, WholeFollowUp,
-    chat::flow::Flow,
+    AnsweredLetter, Conversed, Drafted, Matter, Obeyed, Said,
+    chat::{self, flow::Flow},
     command::{self, Command},
-    compose::{self, Addition, Choices, Material},
+    compose::Material,
     earlier, mail_thread,
-    said::{PlaceKnown, Speaker},
-    sms,
+    said::Speaker,
     target::Target,
+    waits_for_an_answer,
 };
 use crate::{
-    assemble::Assembled,
-    complaint::{
-        AgencyHint, Complaint, EventKind, Flag, Intent, Medium, Privacy, Relation, Thread, TrackingId, event_id,
-    },
+    complaint::{AgencyHint, Flag, Intent, Medium, TrackingId},
     locale::Locales,
-    sender::{Report, Sender},
+    sender::{Kept, Part, Sender},
     store::ComplaintRecord,
 };
 
-/// The hint about a short text goes out once in this time.
-const SHORT_HINT: SignedDuration = SignedDuration::from_hours(1);
-/// An answer to the agency's question comes within this time.
-const ASKED: SignedDuration = SignedDuration::from_hours(14 * 24);
+mod chatting;
+mod hear;
+mod obey;
+mod submit;
+
+pub use chatting::looked_up;
+use hear::Hint;
+
 /// A language that the detector is surer of than this is the one to answer in.
 const SURE: f64 = 0.6;
 
@@ -111,14 +112,14 @@ impl Turn<'_> {
     fn edits_the_draft(&mut self) -> bool {
         let message = &self.material.assembled.message.message;
         let (Some(edited), Some(draft)) = (&message.edit_of, self.sender.draft.as_mut()) else { return false };
-        let is_it = |kept: &&mut crate::sender::Kept| kept.fragment.message.id.as_ref() == Some(edited);
+        let is_it = |kept: &&mut Kept| kept.fragment.message.id.as_ref() == Some(edited);
         let Some(kept) = draft.kept.iter_mut().find(is_it) else { return false };
-        if kept.part == crate::sender::Part::Content {
+        if kept.part == Part::Content {
             kept.fragment.message.text.clone_from(&message.text);
         }
-        draft.kept.push(self.material.assembled.kept(crate::sender::Part::Answer));
+        draft.kept.push(self.material.assembled.kept(Part::Answer));
         draft.touched = self.now.as_millisecond();
-        draft.next = super::chat::deadline(draft, self.flow);
+        draft.next = chat::deadline(draft, self.flow);
         true
     }
 
@@ -144,26 +145,9 @@ impl Turn<'_> {
     }
 
     /// The agency has asked within the last 14 days, and this is the answer (`complaint-format.md` §5.2, 6).
-    pub(super) fn intent_of_answer(&self) -> Intent {
-        let last = self.known.and_then(|known| known.status.last());
-        let is_asked =
-            last.is_some_and(|last| last.status == "info_requested" && self.now.duration_since(last.at).abs() < ASKED);
+    fn intent_of_answer(&self) -> Intent {
+        let is_asked = self.known.is_some_and(|known| waits_for_an_answer(known, self.now));
         if is_asked { Intent::Reply } else { Intent::AdditionalInformation }
-    }
-
-    /// Content without a thread: a number in the subject of a letter joins it to a report of the same sender, or mentions
-    /// that of another.
-    fn hear_letter(self, text: String, language: &str) -> Conversed {
-        let message = &self.material.assembled.message.message;
-        let number = (self.material.channel.medium == Medium::Email).then(|| mail_thread::number(message)).flatten();
-        let Some(number) = number else { return self.hear(text, Hint::None, language) };
-        match self.own(&number) {
-            Some(target) => {
-                let intent = self.intent_of_answer();
-                self.add(target, intent, text, language)
-            }
-            None => self.hear(text, Hint::Mentions(number), language),
-        }
     }
 
     fn text(&self) -> String {
@@ -193,14 +177,14 @@ impl Turn<'_> {
         chosen.unwrap_or_else(|| self.material.channel.language.clone())
     }
 
-    pub(super) fn speaker<'b>(&self, language: &'b str) -> Speaker<'b>
+    fn speaker<'b>(&self, language: &'b str) -> Speaker<'b>
     where
         Self: 'b,
     {
         Speaker { channel: self.material.channel, gateway: self.material.gateway, language }
     }
 
-    pub(super) fn matter(&self, say: Option<Said>, language: &str) -> Matter {
+    fn matter(&self, say: Option<Said>, language: &str) -> Matter {
         let assembled = self.material.assembled;
         // Two machines that answer each other never stop, so a machine is taken in and not answered (RFC 3834).
         let automatic = assembled.message.flags.iter().any(|flag| matches!(flag, Flag::AutoReply | Flag::Bulk));
@@ -258,7 +242,7 @@ impl Turn<'_> {
     }
 
     /// A report with this number, if it is this sender's.
-    pub(super) fn own(&self, id: &TrackingId) -> Option<Target> {
+    fn own(&self, id: &TrackingId) -> Option<Target> {
         if self.material.is_nobody() || self.is_forged() {
             return None;
         }
@@ -277,279 +261,19 @@ impl Turn<'_> {
         }
     }
 
-    pub(super) fn obey(self, command: Command, text: String, language: &str) -> Conversed {
-        let speaker = self.speaker(language);
-        match command {
-            Command::Status(id) => self.status(id, language),
-            Command::Add(id, words) => self.add_by_number(&id, words, text, language),
-            Command::Withdraw(id) => self.change(&id, Intent::Withdrawal, language),
-            Command::Erase(id) => self.change(&id, Intent::ErasureRequest, language),
-            Command::Hide { anonymous, confidential, report } => self.hide(anonymous, confidential, report, language),
-            Command::Move(_) => self.done(Some(speaker.nothing_to_move()), language),
-            Command::New(_) => {
-                self.sender.stopped = false;
-                self.done(Some(speaker.welcome()), language)
-            }
-            Command::Help => self.done(Some(speaker.help()), language),
-            Command::Notice => self.done(Some(speaker.notice()), language),
-            Command::Language(chosen) => {
-                self.sender.language = Some(chosen.to_owned());
-                let said = self.speaker(chosen).language_set();
-                self.done(Some(said), chosen)
-            }
-            Command::Stop => {
-                self.sender.stopped = true;
-                self.done(Some(speaker.stopped()), language)
-            }
-        }
-    }
-
-    pub(super) fn done(self, say: Option<Said>, language: &str) -> Conversed {
+    fn done(self, say: Option<Said>, language: &str) -> Conversed {
         self.done_about(say, None, language)
     }
 
-    pub(super) fn done_about(self, say: Option<Said>, complaint_id: Option<Uuid>, language: &str) -> Conversed {
+    fn done_about(self, say: Option<Said>, complaint_id: Option<Uuid>, language: &str) -> Conversed {
         let cause = self.material.assembled.message.claim.clone();
         Conversed::Command(Box::new(Obeyed { cause, complaint_id, matter: self.matter(say, language) }))
     }
 
-    pub(super) fn not_found(self, id: &TrackingId, language: &str) -> Conversed {
+    fn not_found(self, id: &TrackingId, language: &str) -> Conversed {
         let said = self.speaker(language).not_found(id.as_str());
         self.done(Some(said), language)
     }
-
-    fn status(self, id: Option<TrackingId>, language: &str) -> Conversed {
-        let speaker = self.speaker(language);
-        if !self.sender.may_look_up(self.now) {
-            return self.done(Some(speaker.too_often()), language);
-        }
-        let Some(id) = id.or_else(|| self.sender.reports.last().map(|report| report.tracking_id.clone())) else {
-            return self.done(Some(speaker.which()), language);
-        };
-        let Some(target) = self.own(&id) else { return self.not_found(&id, language) };
-        let last = self.known.filter(|known| known.tracking_id == id).and_then(|known| known.status.last());
-        let (status, at) = last.map_or(("received", target.received_at), |last| (last.status.as_str(), last.at));
-        let said = speaker.status(&id, status, at);
-        self.done_about(Some(said), Some(target.complaint_id), language)
-    }
-
-    fn add_by_number(self, id: &TrackingId, words: String, text: String, language: &str) -> Conversed {
-        match self.own(id) {
-            Some(target) if words.is_empty() && !self.material.carries_more() => {
-                let said = self.speaker(language).help();
-                self.done_about(Some(said), Some(target.complaint_id), language)
-            }
-            Some(target) => self.add(target, Intent::AdditionalInformation, words, language),
-            // Somebody else's number, or nobody's: the words are a complaint of their own, and the answer tells nothing.
-            None => self.hear(text, Hint::Mentions(id.clone()), language),
-        }
-    }
-
-    fn change(self, id: &TrackingId, intent: Intent, language: &str) -> Conversed {
-        let Some(target) = self.own(id) else { return self.not_found(id, language) };
-        let speaker = self.speaker(language);
-        let said = if intent == Intent::Withdrawal { speaker.withdrawn(id) } else { speaker.erasure(id) };
-        self.follow(target, intent, None, None, said, language)
-    }
-
-    fn hide(self, anonymous: bool, confidential: bool, id: Option<TrackingId>, language: &str) -> Conversed {
-        let speaker = self.speaker(language);
-        let Some(id) = id.or_else(|| self.sender.reports.last().map(|report| report.tracking_id.clone())) else {
-            return self.done(Some(speaker.help()), language);
-        };
-        let Some(target) = self.own(&id) else { return self.not_found(&id, language) };
-        let privacy = compose::hidden(target.privacy, anonymous, confidential);
-        if let Some(report) = self.sender.report_mut(target.complaint_id) {
-            report.privacy = privacy;
-        }
-        let said = speaker.privacy(&id, privacy);
-        self.follow(target, Intent::PrivacyChange, None, Some(privacy), said, language)
-    }
-
-    /// Words or files on an earlier report. Without either it is no addition, but a message of its own.
-    pub(super) fn add(self, target: Target, intent: Intent, words: String, language: &str) -> Conversed {
-        let place = self.material.assembled.message.message.location.as_ref().map(compose::place_in_words);
-        let words = match place {
-            Some(place) if words.is_empty() => place,
-            Some(place) => format!("{words}\n{place}"),
-            None => words,
-        };
-        if words.is_empty() && !self.material.carries_more() {
-            return self.new_complaint(sms::Reading { too_short: true, ..Default::default() }, Hint::None, language);
-        }
-        let said = self.speaker(language).added(&target.tracking_id);
-        self.follow(target, intent, Some(words), None, said, language)
-    }
-
-    fn follow(
-        self,
-        target: Target,
-        intent: Intent,
-        words: Option<String>,
-        privacy: Option<Privacy>,
-        said: Said,
-        language: &str,
-    ) -> Conversed {
-        let assembled = self.material.assembled;
-        let kind = match intent {
-            Intent::Withdrawal => EventKind::Withdrawn,
-            Intent::PrivacyChange => EventKind::PrivacyChanged,
-            Intent::ErasureRequest => EventKind::ErasureRequested,
-            _ => EventKind::FollowUp,
-        };
-        let sequence = self.sender.next_sequence(target.complaint_id, target.sequence);
-        let addition = Addition {
-            complaint_id: target.complaint_id,
-            tracking_id: target.tracking_id,
-            sequence,
-            intent,
-            description: words,
-            privacy,
-            disclosure: privacy.unwrap_or(target.privacy).reporter_disclosure,
-        };
-        let follow_up = compose::follow_up(&self.material, addition);
-        assembled.became(target.complaint_id, self.sender);
-        let id = event_id(&self.material.channel.id, kind.short(), assembled.claims.iter().map(String::as_str));
-        Conversed::FollowUp(Box::new(WholeFollowUp {
-            follow_up,
-            kind,
-            event_id: id,
-            queue: target.queue,
-            sensitivity: privacy.unwrap_or(target.privacy).sensitivity(),
-            matter: self.matter(Some(said), language),
-        }))
-    }
-
-    /// A message that is content: an addition within the window of an SMS, or a complaint.
-    fn hear(self, text: String, hint: Hint, language: &str) -> Conversed {
-        let today = self.material.assembled.received_at.to_zoned(self.material.channel.timezone.clone()).date();
-        let typed =
-            matches!(self.material.channel.medium, Medium::Sms | Medium::Chat | Medium::Telegram | Medium::Whatsapp);
-        let keyword = |token: &str| if typed { (self.keyword)(token) } else { None };
-        let mut reading = sms::read(&text, keyword, today);
-        if self.material.channel.medium == Medium::Email {
-            let (anonymous, confidential) = mail_thread::wishes(&self.material.assembled.message.message);
-            reading.anonymous |= anonymous;
-            reading.confidential |= confidential;
-        }
-        let same = earlier::same_words(&self.material, self.sender, &reading).is_some();
-        if !same
-            && !matches!(hint, Hint::Mentions(_))
-            && let Some(target) = earlier::open_window(&self.material, self.sender, &reading)
-        {
-            // A keyword has no field of its own in a follow-up, so its words stay together.
-            let words = if reading.keyword.is_some() { text } else { reading.text };
-            return self.add(target, Intent::AdditionalInformation, words, language);
-        }
-        self.new_complaint(reading, hint, language)
-    }
-
-    fn new_complaint(mut self, reading: sms::Reading, hint: Hint, language: &str) -> Conversed {
-        let assembled = self.material.assembled;
-        let first = earlier::same_words(&self.material, self.sender, &reading);
-        let thread = self.thread(first.as_ref().map(|(id, _)| *id), &hint);
-        let privacy = compose::hidden(self.material.default_privacy(), reading.anonymous, reading.confidential);
-        let (too_short, text) = (reading.too_short, earlier::words_hash(&reading.text));
-        let complaint = compose::complaint(&self.material, Choices { reading, privacy, language, thread });
-        let say = match &first {
-            Some((_, id)) => Some(self.speaker(language).duplicate(id)),
-            None => self.first_words(&complaint, too_short, hint, language),
-        };
-        self.remember(assembled, &complaint, text, first);
-        self.whole(complaint, say, language)
-    }
-
-    /// Notes the complaint in the sender's memory. `words`: their hash.
-    pub(super) fn remember(
-        &mut self,
-        assembled: &Assembled,
-        complaint: &Complaint,
-        words: u64,
-        first: Option<(Uuid, TrackingId)>,
-    ) {
-        assembled.became(complaint.complaint_id, self.sender);
-        self.sender.remember(Report {
-            complaint_id: complaint.complaint_id,
-            tracking_id: complaint.tracking_id.clone(),
-            queue: String::new(),
-            at: assembled.received_at.as_second(),
-            text: words,
-            sequence: 0,
-            privacy: complaint.privacy,
-            messages: assembled.message_ids.iter().map(|id| earlier::short_hash(id)).collect(),
-            first,
-        });
-    }
-
-    pub(super) fn whole(self, complaint: Complaint, say: Option<Said>, language: &str) -> Conversed {
-        let claims = self.material.assembled.claims.iter().map(String::as_str);
-        let id = event_id(&self.material.channel.id, EventKind::Received.short(), claims);
-        Conversed::Complaint(Box::new(WholeComplaint { complaint, event_id: id, matter: self.matter(say, language) }))
-    }
-
-    /// Of a message that names no other report.
-    pub(super) fn thread_of(material: &Material<'_>, first: Option<Uuid>) -> Thread {
-        let message = &material.assembled.message.message;
-        Thread {
-            in_reply_to: message.reply_to.clone(),
-            references: message.references.clone(),
-            related_complaint_id: first,
-            relation: first.map(|_| Relation::PossibleDuplicate),
-        }
-    }
-
-    fn thread(&self, first: Option<Uuid>, hint: &Hint) -> Thread {
-        // Only the core learns which report was mentioned, and only if it is there.
-        let mentioned = match hint {
-            Hint::Mentions(id) => self.known.filter(|known| known.tracking_id == *id).map(|known| known.complaint_id),
-            _ => None,
-        };
-        let thread = Self::thread_of(&self.material, first);
-        match mentioned.filter(|_| first.is_none()) {
-            Some(mentioned) => {
-                Thread { related_complaint_id: Some(mentioned), relation: Some(Relation::Mentions), ..thread }
-            }
-            None => thread,
-        }
-    }
-
-    /// The one answer to a new complaint.
-    fn first_words(&mut self, complaint: &Complaint, too_short: bool, hint: Hint, language: &str) -> Option<Said> {
-        let speaker = self.speaker(language);
-        let conversing = !matches!(self.material.channel.medium, Medium::Api | Medium::WebForm | Medium::Email);
-        if let Hint::Mistyped(id) = hint {
-            return Some(speaker.not_found(&id));
-        }
-        let empty = complaint.description.is_empty();
-        if conversing && empty && self.material.assembled.message.message.unsupported.is_some() {
-            return Some(speaker.unsupported());
-        }
-        if conversing && too_short && !self.material.carries_more() && self.may_hint() {
-            return Some(speaker.too_short());
-        }
-        let known = complaint.location.is_some() || sms::names_a_place(&complaint.description);
-        let place = if known { PlaceKnown::Yes } else { PlaceKnown::No };
-        speaker.received(&complaint.tracking_id, complaint.privacy, place, self.material.assembled.received_at)
-    }
-
-    /// Once an hour.
-    fn may_hint(&mut self) -> bool {
-        let now = self.now.as_second();
-        let said = self.sender.short_hint_at.is_some_and(|at| now.saturating_sub(at) < SHORT_HINT.as_secs());
-        if !said {
-            self.sender.short_hint_at = Some(now);
-        }
-        !said
-    }
-}
-
-/// What else there is to say or to note about a message that is content.
-enum Hint {
-    None,
-    /// It looks like a command, but for its number.
-    Mistyped(String),
-    /// It wants to add to a report that is not the sender's.
-    Mentions(TrackingId),
 }
 
 /// Programs and forms give no commands: what they send is content.

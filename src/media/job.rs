@@ -166,6 +166,7 @@ pub fn entries(
             head: None,
             choices: Vec::new(),
             asks_location: false,
+            fleeting: false,
         }
     };
     records.iter().zip(&files.attachments).enumerate().map(entry).collect()

@@ -5,10 +5,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use super::{
+    LEASE,
     attempt::Tried,
     mailer::Mailer,
     pace::Pace,
@@ -100,6 +101,13 @@ impl<'a> Counter<'a> {
             pace,
         })
     }
+}
+
+/// A gateway was killed while this question left, so that nobody knows whether it did: a citizen who wrote on since has read
+/// it, or needs it no more.
+pub(super) fn is_overtaken(entry: &OutboxEntry, heard_at: Option<Timestamp>, now: Timestamp) -> bool {
+    let was_handed_out = entry.attempts == 0 && now.duration_since(entry.due) >= LEASE;
+    entry.fleeting && was_handed_out && heard_at.is_some_and(|heard_at| heard_at > entry.created)
 }
 
 impl std::fmt::Debug for Courier {
@@ -199,6 +207,10 @@ impl Courier {
 
     /// Every part in order; the first that is not taken ends the try.
     async fn send(&self, counter: &Counter<'_>, send: &Send, entry: &OutboxEntry, address: &Address) -> Tried {
+        if is_overtaken(entry, address.heard_at, clock::now()) {
+            tracing::info!(channel.id = %counter.id, outbox.id = %entry.id, "a question that was cut off is not asked again, as its citizen has written on");
+            return Tried::Sent { external_id: None };
+        }
         let is_late = match send.standing(address.heard_at, clock::now()) {
             Standing::Free => false,
             Standing::Template => true,

@@ -106,6 +106,7 @@ fn entry(id: &str, kind: OutboxKind, text: &str) -> OutboxEntry {
         head: None,
         choices: Vec::new(),
         asks_location: false,
+        fleeting: false,
     }
 }
 
@@ -292,4 +293,21 @@ async fn a_try_is_recorded_once_the_store_is_back() {
 /// What a lock guards; a test that panicked before has failed already.
 fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().expect("no test panics under it")
+}
+
+#[test]
+fn a_question_that_was_cut_off_is_not_asked_again_of_a_citizen_who_wrote_on() {
+    let at = |second: i64| Timestamp::from_second(1_000_000 + second).expect("a time");
+    let question = OutboxEntry {
+        fleeting: true,
+        due: at(0),
+        created: at(0),
+        ..entry("q", OutboxKind::Acknowledgement, "Di mana?")
+    };
+    let overtaken = |entry: &OutboxEntry, heard: i64, now: i64| courier::is_overtaken(entry, Some(at(heard)), at(now));
+    assert!(overtaken(&question, 5, 90));
+    assert!(!overtaken(&question, 5, 89), "nobody else has had it");
+    assert!(!overtaken(&question, -1, 90), "nobody has answered it");
+    assert!(!overtaken(&OutboxEntry { attempts: 1, ..question.clone() }, 5, 90), "the provider refused it");
+    assert!(!overtaken(&OutboxEntry { fleeting: false, ..question }, 5, 90), "a number is told in any case");
 }

@@ -15,7 +15,7 @@ use crate::{
     clock,
     receipt::ChannelId,
     sender::Sender,
-    store::{Opening, SenderKey, SenderState, Settled, StoreError, Transition, Versioned},
+    store::{ComplaintRecord, Opening, SenderKey, SenderState, Settled, StoreError, Transition},
 };
 
 /// A gateway that looks at timers and is gone is followed by another after this.
@@ -75,7 +75,14 @@ impl Applier {
         let opening = Opening { receipt: Pipeline::NOBODY, sender: key, nonce: None, draw: None };
         let Some(found) = self.pipeline.store.begin(&[opening]).await?.into_iter().next() else { return Ok(false) };
         let found = found.sender;
-        let (channel, due) = self.due_fragments(key, &found, redraw, now);
+        let (channel, due) = if let Ok(sender) = Sender::decode(&found.state.value) {
+            let known = self.pipeline.asking_of(&sender, now).await?;
+            let memory = Memory { version: found.version, sender };
+            self.due_fragments(key, memory, known.as_ref(), redraw, now)
+        } else {
+            tracing::error!("the memory of a sender with fragments cannot be read; they stay where they are");
+            (None, Due::Later { at: None })
+        };
         let (transitions, expired) = match due {
             Due::Flushed(transitions, expired) => (transitions, expired),
             Due::Later { at } => {
@@ -103,11 +110,15 @@ impl Applier {
     }
 
     /// The channel of what waits, and what is to be done with it.
-    fn due_fragments(&self, key: SenderKey, found: &Versioned, redraw: u8, now: Timestamp) -> (Option<ChannelId>, Due) {
-        let Ok(sender) = Sender::decode(&found.state.value) else {
-            tracing::error!("the memory of a sender with fragments cannot be read; they stay where they are");
-            return (None, Due::Later { at: None });
-        };
+    fn due_fragments(
+        &self,
+        key: SenderKey,
+        mut memory: Memory,
+        known: Option<&ComplaintRecord>,
+        redraw: u8,
+        now: Timestamp,
+    ) -> (Option<ChannelId>, Due) {
+        let sender = &memory.sender;
         let waiting = sender.waiting.first().map(|waiting| waiting.channel.clone());
         let Some(id) = waiting.or_else(|| sender.draft.as_ref().map(|draft| draft.channel.clone())) else {
             return (None, Due::Later { at: None });
@@ -118,13 +129,12 @@ impl Applier {
             return (Some(id), later);
         };
         let deadline = sender.deadline();
-        let mut memory = Memory { version: found.version, sender };
         let flushed = std::panic::catch_unwind(AssertUnwindSafe(|| {
             let due = flush_due(&mut memory.sender, key, &channel.facts, now);
             let mut expired = 0;
             let flush = |mut assembled: Assembled| {
                 assembled.message.redraw = redraw;
-                let step = self.pipeline.flushed(assembled, &channel, &mut memory, now);
+                let step = self.pipeline.flushed(assembled, known, &channel, &mut memory, now);
                 expired += step.expired;
                 step.transition
             };

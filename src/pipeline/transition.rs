@@ -1,6 +1,7 @@
 //! One message through the stages that need the sender's memory: what it changes, as one [`Transition`].
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::{Pipeline, Rules};
 use crate::{
@@ -12,6 +13,7 @@ use crate::{
         self, Address, Asked, Conversed, Drafted, Matter, Obeyed, WholeComplaint, WholeFollowUp, asks_about,
         chat::{self, Idle},
         compose::draw,
+        may_be_asked, waits_for_an_answer,
     },
     media::job::{Cause, Files, entries},
     normalise::Normalised,
@@ -74,7 +76,7 @@ fn nonce_claim(message: &Normalised) -> Option<NonceClaim> {
 
 impl Pipeline {
     /// The receipt of what no message caused.
-    pub(super) const NOBODY: ReceiptId = ReceiptId(uuid::Uuid::nil());
+    pub(super) const NOBODY: ReceiptId = ReceiptId(Uuid::nil());
 
     /// The place of a message in the order of arrival.
     pub(super) fn turn(message: &Normalised) -> Turn {
@@ -112,7 +114,7 @@ impl Pipeline {
             Assembly::Waits { .. } => nothing(Outcome::drafted),
             Assembly::Repeated { .. } => nothing(Outcome::duplicate),
             Assembly::Whole(assembled) => {
-                let known = self.known(&assembled, &memory.sender, &channel.facts).await?;
+                let known = self.known(&assembled, &memory.sender, &channel.facts, now).await?;
                 self.whole(*assembled, known.as_ref(), channel, memory, now)
             }
         };
@@ -125,8 +127,15 @@ impl Pipeline {
     }
 
     /// Fragments that a timer has flushed: their messages were claimed when they came.
-    pub(super) fn flushed(&self, assembled: Assembled, channel: &Channel, memory: &mut Memory, now: Timestamp) -> Step {
-        let step = self.whole(assembled, None, channel, memory, now);
+    pub(super) fn flushed(
+        &self,
+        assembled: Assembled,
+        known: Option<&ComplaintRecord>,
+        channel: &Channel,
+        memory: &mut Memory,
+        now: Timestamp,
+    ) -> Step {
+        let step = self.whole(assembled, known, channel, memory, now);
         remember(step, memory)
     }
 
@@ -162,10 +171,35 @@ impl Pipeline {
         message: &Assembled,
         sender: &Sender,
         channel: &ChannelFacts,
+        now: Timestamp,
     ) -> Result<Option<ComplaintRecord>, StoreError> {
         match asks_about(message, sender, channel, &self.gateway) {
             Some(Asked::Tracking(tracking_id)) => self.store.complaint_by_tracking_id(&tracking_id).await,
             Some(Asked::Complaint(complaint_id)) => self.store.complaint(complaint_id).await,
+            Some(Asked::Any(ids)) => self.asking(&ids, now).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The first of these complaints whose agency waits for the citizen.
+    async fn asking(&self, ids: &[Uuid], now: Timestamp) -> Result<Option<ComplaintRecord>, StoreError> {
+        for id in ids {
+            let found = self.store.complaint(*id).await?;
+            if let Some(known) = found.filter(|known| waits_for_an_answer(known, now)) {
+                return Ok(Some(known));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same for what a timer is about to flush: photos without a word may be the answer.
+    pub(super) async fn asking_of(
+        &self,
+        sender: &Sender,
+        now: Timestamp,
+    ) -> Result<Option<ComplaintRecord>, StoreError> {
+        match may_be_asked(sender).filter(|_| !sender.waiting.is_empty()) {
+            Some(ids) => self.asking(&ids, now).await,
             None => Ok(None),
         }
     }
@@ -289,7 +323,7 @@ impl Pipeline {
         &self,
         matter: &Matter,
         cause: &str,
-        complaint_id: Option<uuid::Uuid>,
+        complaint_id: Option<Uuid>,
         channel: &Channel,
         sender: &mut Sender,
         now: Timestamp,

@@ -95,6 +95,9 @@ pub struct Kept {
     pub message_ids: Vec<String>,
     #[serde(rename = "r", default, skip_serializing_if = "Vec::is_empty")]
     pub receipts: Vec<FurtherReceipt>,
+    /// Under which a photo that comes too late for its album looks for the complaint.
+    #[serde(rename = "l", default, skip_serializing_if = "Vec::is_empty")]
+    pub flushed: Vec<String>,
 }
 
 /// Facts of the receipt of another member.
@@ -206,6 +209,17 @@ pub struct Submitted {
     pub complaint_id: Uuid,
     #[serde(rename = "t")]
     pub tracking_id: TrackingId,
+}
+
+/// What was asked last outside a draft: the next message may be the answer, in words where the channel has no buttons.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Question {
+    /// Shall this report be withdrawn?
+    #[serde(rename = "w")]
+    Withdraw(TrackingId),
+    /// Which of these?
+    #[serde(rename = "s")]
+    Which(Vec<TrackingId>),
 }
 
 macro_rules! redacted {

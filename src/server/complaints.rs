@@ -178,6 +178,7 @@ async fn send(
         head: head(app, record),
         choices: Vec::new(),
         asks_location: false,
+        fleeting: false,
     };
     let added = app.store.outbox_add(entry).await?;
     app.outbox_bell.notify_one();

@@ -11,6 +11,7 @@ mod commands;
 mod consumers;
 mod conversation;
 mod crash;
+mod crowd;
 mod demo;
 mod dns;
 mod dovecot;

@@ -268,6 +268,7 @@ pub fn answer(id: &str, due: Timestamp) -> OutboxEntry {
         head: None,
         choices: Vec::new(),
         asks_location: false,
+        fleeting: false,
     }
 }
 

@@ -314,7 +314,7 @@ fn written(draft: &mut Draft, heard: &Heard<'_>, ears: &Ears<'_>, before: &mut V
     let part = if heard.files > 0 { Part::Content } else { Part::Answer };
     let answer = |way| Taken { way, part, words: Words::Answer };
     let content = |way| Taken { way, part: Part::Content, words: Words::Content };
-    if words::is_answer(heard.text) {
+    if words::is_answer(heard.text) || is_answered_so(draft, heard.text) {
         // To a question that was asked before: it stands in the draft, and not among its words. `ya` is no place either.
         return answer(Way::Stay);
     }
@@ -351,6 +351,14 @@ fn written(draft: &mut Draft, heard: &Heard<'_>, ears: &Ears<'_>, before: &mut V
         State::Review => content(Way::Stay),
         _ => content(Way::Miss),
     }
+}
+
+/// The same words as before, of a citizen who was asked again before the first answer was there.
+fn is_answered_so(draft: &Draft, text: &str) -> bool {
+    let answers = &draft.answers;
+    let when = answers.when.as_ref().map(|(words, _)| words);
+    let before = [answers.place.as_ref(), when, answers.agency.as_ref().map(|agency| &agency.name)];
+    draft.state != State::Description && before.into_iter().flatten().any(|before| before == text)
 }
 
 /// The message stands in the draft from now on. Its pin is the draft's, and words that were an answer stand in their field.

@@ -11,7 +11,7 @@ use crate::{
 pub type Offered = (&'static str, &'static str);
 
 /// Other words for a key, in lower case.
-const SYNONYMS: [(&str, &[&str]); 18] = [
+const SYNONYMS: [(&str, &[&str]); 20] = [
     ("consent_yes", &["ya", "y", "iya", "yes", "setuju", "ok", "oke", "lanjut", "lanjutkan", "agree"]),
     ("consent_no", &["tidak", "t", "no", "n", "nggak", "gak", "enggak", "tidak setuju"]),
     ("privacy_more", &["baca", "read"]),
@@ -29,8 +29,14 @@ const SYNONYMS: [(&str, &[&str]); 18] = [
     ("submit", &["kirim", "send", "ya", "yes", "ok", "oke", "benar", "kirimkan"]),
     ("edit", &["ubah", "edit", "ganti", "change"]),
     ("followup", &["tambahan", "tambah", "addition", "add"]),
+    ("withdraw_yes", &["ya", "y", "iya", "yes", "ok", "oke", "tarik", "withdraw"]),
+    ("withdraw_no", &["tidak", "t", "no", "n", "nggak", "gak", "enggak", "batal", "cancel"]),
     ("new", &["baru", "new", "laporan baru", "new report"]),
 ];
+
+/// The choices of whoever wants to withdraw a report.
+pub const WITHDRAWAL: [Offered; 2] =
+    [("withdraw_yes", "chat.withdraw_confirm.withdraw_yes"), ("withdraw_no", "chat.withdraw_confirm.withdraw_no")];
 
 /// The choices of a question, in the order in which they are shown and numbered.
 pub fn options(draft: &Draft, state: State, order: &[State]) -> Vec<Offered> {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     assemble::flush_due,
-    complaint::{ConsentMethod, ReportType},
+    complaint::{ConsentMethod, Intent, ReportType},
     converse::chat::{self, Idle},
     message::Group,
 };
@@ -13,10 +13,14 @@ struct Chat {
     citizen: Citizen,
     second: i64,
     buttons: Vec<String>,
+    /// Of the last answer: the texts before it, and the number that it names.
+    before: Vec<&'static str>,
+    arguments: Vec<(&'static str, String)>,
     complaints: Vec<WholeComplaint>,
     follow_ups: Vec<WholeFollowUp>,
     expired: u64,
     drafted: u64,
+    commands: u64,
 }
 
 impl Chat {
@@ -27,10 +31,13 @@ impl Chat {
             citizen,
             second: 0,
             buttons: Vec::new(),
+            before: Vec::new(),
+            arguments: Vec::new(),
             complaints: Vec::new(),
             follow_ups: Vec::new(),
             expired: 0,
             drafted: 0,
+            commands: 0,
         }
     }
 
@@ -65,10 +72,12 @@ impl Chat {
             Conversed::Complaint(whole) => self.complaints.push(*whole),
             Conversed::FollowUp(whole) => self.follow_ups.push(*whole),
             Conversed::Drafted(_) => self.drafted += 1,
-            Conversed::Command(_) => {}
+            Conversed::Command(_) => self.commands += 1,
         }
         if let Some(said) = &said {
             self.buttons = said.choices.iter().map(|offer| offer.key.clone()).collect();
+            self.before.clone_from(&said.before);
+            self.arguments.clone_from(&said.arguments);
             assert!(self.buttons.iter().all(|key| key.len() <= 64), "{:?}", self.buttons);
         }
         said.map(|said| said.message)
@@ -88,6 +97,10 @@ impl Chat {
     fn taps_on(&mut self, button: &str) -> &'static str {
         let message = Message { action: Some(button.to_owned()), ..self.message() };
         self.sends(message).unwrap_or("nothing")
+    }
+
+    fn last_id(&self) -> Option<String> {
+        self.arguments.iter().find(|(name, _)| *name == "id").map(|(_, id)| id.clone())
     }
 
     fn photo(&mut self) -> Message {
@@ -417,10 +430,85 @@ fn a_withdrawal_is_confirmed_first() {
     let id = chat.complaint().complaint.tracking_id.to_string();
     assert_eq!(chat.says(&format!("TARIK {id}")), "chat.withdraw_confirm");
     let yes = chat.buttons[0].clone();
-    assert_eq!(chat.taps("no"), "chat.status");
+    assert_eq!(chat.taps("withdraw_no"), "chat.status");
     assert!(chat.follow_ups.is_empty());
     assert_eq!(chat.taps_on(&yes), "sms.withdrawn");
-    assert_eq!(chat.follow_ups[0].follow_up.intent, crate::complaint::Intent::Withdrawal);
+    assert_eq!(chat.follow_ups[0].follow_up.intent, Intent::Withdrawal);
+}
+
+/// A citizen with this many reports.
+fn reported(count: usize) -> (Chat, Vec<String>) {
+    let mut chat = Chat::new();
+    for number in 0..count {
+        chat.waits(3_600);
+        chat.says(&format!("{WORDS} Tiang nomor {number}."));
+        chat.taps("consent_yes");
+        chat.says("lewati");
+        assert_eq!(chat.taps("submit"), "chat.submitted");
+    }
+    let ids = chat.complaints.iter().map(|whole| whole.complaint.tracking_id.to_string()).collect();
+    (chat, ids)
+}
+
+#[test]
+fn a_withdrawal_is_confirmed_in_words_where_there_are_no_buttons() {
+    for (word, follow_ups) in [("ya", 1), ("1", 1), ("Ya, tarik", 1), ("2", 0), ("tidak", 0)] {
+        let (mut chat, ids) = reported(1);
+        assert_eq!(chat.says(&format!("TARIK {}", ids[0])), "chat.withdraw_confirm");
+        chat.says(word);
+        assert_eq!(chat.follow_ups.len(), follow_ups, "{word}");
+        assert!(chat.citizen.sender.draft.is_none(), "{word}");
+        assert_ne!(chat.says("ya"), "sms.withdrawn", "{word}: the question is over");
+    }
+}
+
+#[test]
+fn status_without_a_number_offers_the_reports_of_the_sender() {
+    let (mut chat, ids) = reported(1);
+    assert_eq!(chat.says("STATUS"), "chat.status", "{ids:?}: there is one only");
+    let (mut chat, ids) = reported(3);
+    for answer in ["1", &ids[2], &ids[2].replace('-', "").to_lowercase()] {
+        assert_eq!(chat.says("STATUS"), "chat.status_which");
+        assert_eq!(chat.buttons.len(), 3);
+        let text = Message { text: Some(answer.to_owned()), ..chat.message() };
+        assert_eq!(chat.sends(text), Some("chat.status"), "{answer}");
+        assert_eq!(chat.last_id().as_deref(), Some(ids[2].as_str()), "{answer}");
+    }
+    assert_eq!(chat.says("STATUS"), "chat.status_which");
+    let oldest = chat.buttons[2].clone();
+    assert_eq!(chat.taps_on(&oldest), "chat.status");
+    assert_eq!(chat.last_id().as_deref(), Some(ids[0].as_str()));
+    assert!(chat.citizen.sender.draft.is_none());
+}
+
+#[test]
+fn a_number_that_cannot_be_is_said_to_be_none_and_its_words_are_kept() {
+    let mut chat = Chat::new();
+    assert_eq!(chat.says("STATUS E3S-3E2-8JF"), "chat.consent_ask");
+    assert_eq!(chat.before, ["chat.status_not_found", "chat.welcome", "chat.privacy_notice"]);
+    assert_eq!(chat.last_id().as_deref(), Some("E3S3E28JF"));
+    chat.taps("consent_yes");
+    assert_eq!(chat.says("TAMBAH E3S-3E2-8JF dekat masjid"), "chat.not_understood");
+    assert_eq!(chat.before, ["chat.status_not_found"]);
+}
+
+#[test]
+fn a_photo_that_comes_too_late_for_its_album_is_added_to_the_report() {
+    let member = |chat: &mut Chat| Message { group: Some(Group::Album { key: "a1".to_owned() }), ..chat.photo() };
+    let mut chat = Chat::new();
+    chat.says(WORDS);
+    let photo = member(&mut chat);
+    chat.sends(photo);
+    chat.waits(20);
+    chat.taps("consent_yes");
+    chat.says("lewati");
+    assert_eq!(chat.taps("submit"), "chat.submitted");
+    let late = member(&mut chat);
+    assert_eq!(chat.sends(late), Some("chat.followup_saved"));
+    let added = &chat.follow_ups[0].follow_up;
+    assert_eq!(added.complaint_id, chat.complaint().complaint.complaint_id);
+    assert_eq!((added.intent, added.attachments.len()), (Intent::AdditionalInformation, 1));
+    assert!(chat.citizen.sender.draft.is_none());
 }
 
 #[test]
@@ -508,8 +596,11 @@ proptest! {
         }
         chat.waits(11);
         let open = chat.citizen.sender.draft.as_ref().map_or(0, |draft| draft.messages());
-        let in_events: usize = chat.complaints.iter().map(|whole| whole.complaint.channel.message_ids.len()).sum();
-        prop_assert!(open + in_events as u64 + chat.expired <= sent);
+        let of_complaints: usize = chat.complaints.iter().map(|whole| whole.complaint.channel.message_ids.len()).sum();
+        let ids = |whole: &WholeFollowUp| whole.follow_up.channel.message_ids.len();
+        let of_follow_ups: usize = chat.follow_ups.iter().map(ids).sum();
+        let in_events = (of_complaints + of_follow_ups) as u64;
+        prop_assert_eq!(open + in_events + chat.expired + chat.commands, sent);
         chat.says("BATAL");
         prop_assert!(chat.citizen.sender.draft.is_none());
         let before = chat.complaints.len();
@@ -543,6 +634,7 @@ fn a_word_for_an_earlier_question_and_a_caption_are_no_answers() {
     let photo = captioned(&mut chat, "dan tiangnya");
     assert_eq!(chat.sends(photo), Some("chat.ask_location"));
     assert_eq!(chat.says("Jl. Melati"), "chat.review");
+    assert_eq!(chat.says("Jl. Melati"), "chat.review", "it was said before");
     let photo = captioned(&mut chat, "kirim");
     assert_eq!(chat.sends(photo), Some("chat.submitted"));
     let document = &chat.complaint().complaint;
