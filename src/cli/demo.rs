@@ -3,7 +3,14 @@
 use std::net::SocketAddr;
 
 use super::{Ending, output, serve::ending};
-use crate::{demo, telemetry};
+use crate::{
+    demo::{
+        self,
+        phones::Side,
+        story::{Conversation, Message, Story},
+    },
+    telemetry,
+};
 
 /// Starts the invented world, tells what happens, and leaves the page open until Ctrl-C unless `once`.
 pub fn run(once: bool, listen: SocketAddr) -> Result<(), Ending> {
@@ -13,7 +20,7 @@ pub fn run(once: bool, listen: SocketAddr) -> Result<(), Ending> {
     let told = runtime.block_on(async {
         let demo = demo::start(&folder, listen).await.map_err(ending)?;
         output::line(
-            "Loket runs, with an invented SMS provider and invented mailboxes beside it. Nothing leaves this machine.",
+            "Loket runs, with an invented SMS provider, mailboxes, a Telegram bot and a WhatsApp number beside it. Nothing leaves this machine.",
         );
         demo.tell(story).await?;
         output::line(&format!("\nWrite one yourself, and look into the queues: http://{}/", demo.page));
@@ -31,14 +38,37 @@ pub fn run(once: bool, listen: SocketAddr) -> Result<(), Ending> {
     told
 }
 
-fn story(story: &demo::Story) {
-    let demo::Story { from, text, status, tracking_id, queue, answer } = story;
+fn story(story: &Story) {
+    match story {
+        Story::Message(message) => tell_message(message),
+        Story::Conversation(conversation) => tell_conversation(conversation),
+    }
+}
+
+fn tell_message(message: &Message) {
+    let Message { from, text, status, tracking_id, queue, answer } = message;
     let writes = if from.contains('@') { "writes" } else { "texts " };
-    // A letter has several lines; empty ones say nothing here.
-    let lines: Vec<_> = answer.lines().filter(|line| !line.trim().is_empty()).collect();
-    let answer = lines.join("\n                             ");
     output::line(&format!("\n  {from} {writes}   {text}"));
     output::line(&format!("  {status}, once the receipt is on the disk"));
     output::line(&format!("  queue `{queue}`  complaint {tracking_id}"));
-    output::line(&format!("  {from} reads    {answer}"));
+    output::line(&format!("  {from} reads    {}", joined(answer, 29)));
+}
+
+fn tell_conversation(conversation: &Conversation) {
+    let Conversation { citizen, lines, tracking_id, queue, files } = conversation;
+    output::line(&format!("\n  {citizen}:"));
+    for line in lines {
+        let mark = if line.side == Side::Citizen { "  >" } else { "   " };
+        output::line(&format!("  {mark} {}", joined(&line.words, 6)));
+    }
+    output::line(&format!("  queue `{queue}`  complaint {tracking_id}"));
+    for file in files {
+        output::line(&format!("  its file is {file}"));
+    }
+}
+
+/// Several lines under each other; empty ones say nothing here.
+fn joined(text: &str, indent: usize) -> String {
+    let lines: Vec<_> = text.lines().filter(|line| !line.trim().is_empty()).collect();
+    lines.join(&format!("\n{}", " ".repeat(indent)))
 }

@@ -39,7 +39,8 @@ pub struct Trouble {
     pub reason: String,
 }
 
-type Heard = Box<dyn Fn(&Response) + Send + Sync>;
+/// Told of the document that was taken, and of the reply.
+type Heard = Box<dyn Fn(&[u8], &Response) + Send + Sync>;
 
 struct Parcel {
     lane: String,
@@ -70,7 +71,7 @@ pub struct Delivery {
     mischief: Mutex<Mischief>,
     target: watch::Sender<Option<Arc<Target>>>,
     state: Mutex<State>,
-    /// Told what the target replied when it took a document.
+    /// Told when a document is taken.
     heard: OnceLock<Heard>,
     /// A document came, or went.
     moved: Notify,
@@ -115,8 +116,8 @@ impl Delivery {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets, once, who is told what the target replied.
-    pub fn on_reply(&self, heard: impl Fn(&Response) + Send + Sync + 'static) {
+    /// Sets, once, who is told of each document that was taken, and what the target replied.
+    pub fn on_reply(&self, heard: impl Fn(&[u8], &Response) + Send + Sync + 'static) {
         // Invariant: the provider calls it once, when it is made.
         let _ = self.heard.set(Box::new(heard));
     }
@@ -189,8 +190,8 @@ impl Delivery {
         self.state().parcels.range(from..).take(limit).map(|(_, parcel)| parcel.body.clone()).collect()
     }
 
-    /// The number behind which only `count` documents are left.
-    pub fn from_the_end(&self, count: usize) -> u64 {
+    /// The number of the first of the last `count` documents.
+    pub fn last(&self, count: usize) -> u64 {
         let state = self.state();
         state
             .parcels
@@ -201,12 +202,12 @@ impl Delivery {
             .map_or(0, |id| *id)
     }
 
-    /// Forgets every document below a number: it was fetched.
-    pub fn forget_below(&self, number: u64) {
+    /// Forgets every document below a number, and returns them: they were fetched.
+    pub fn forget_below(&self, number: u64) -> Vec<Bytes> {
         let mut state = self.state();
         let kept = state.parcels.split_off(&number);
         let gone = std::mem::replace(&mut state.parcels, kept);
-        for parcel in gone.into_values() {
+        for parcel in gone.values() {
             let Some(lane) = state.lanes.get_mut(&parcel.lane) else { continue };
             lane.waiting.retain(|id| *id >= number);
             if lane.waiting.is_empty() && !lane.runs {
@@ -215,6 +216,7 @@ impl Delivery {
         }
         drop(state);
         self.moved.notify_waiters();
+        gone.into_values().map(|parcel| parcel.body).collect()
     }
 
     /// Returns when something came or went, or after `patience`.
@@ -281,7 +283,7 @@ impl Delivery {
                     for _ in 0..mischief.copies {
                         let _ = self.attempt(&now, body).await;
                     }
-                    self.settle(id, &response);
+                    self.settle(id, body, &response);
                     return;
                 }
                 Attempt::Failed { reason, retry_after, is_gone } => {
@@ -313,7 +315,7 @@ impl Delivery {
         headers.extend(target.proof.header(body));
         let outgoing = Outgoing {
             method: "POST".to_owned(),
-            url: target.url.clone(),
+            url: target.chosen(u64::from_le_bytes(clock::random())).to_owned(),
             shown: "the webhook".to_owned(),
             headers,
             body: body.to_vec(),
@@ -332,10 +334,10 @@ impl Delivery {
         }
     }
 
-    fn settle(&self, id: u64, response: &Response) {
+    fn settle(&self, id: u64, body: &[u8], response: &Response) {
         self.state().gone = None;
         if let Some(heard) = self.heard.get() {
-            heard(response);
+            heard(body, response);
         }
         self.state().parcels.remove(&id);
         self.moved.notify_waiters();

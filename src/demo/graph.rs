@@ -140,6 +140,12 @@ impl GraphApi {
             batch: Mutex::new(Batch::default()),
             places: Mutex::new(media::Places::default()),
         });
+        let weak = Arc::downgrade(&api);
+        api.delivery.on_reply(move |document, _| {
+            if let Some(api) = weak.upgrade() {
+                api.mark_delivered(document);
+            }
+        });
         let router = router::router(Arc::clone(&api));
         tokio::spawn(async move {
             // It ends with the process.

@@ -11,7 +11,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::{ADDRESS, provider::Provider};
+use super::{ADDRESS, Providers, provider::Provider};
 use crate::mail::{self, Circumstances, Envelope, addresses::OurAddresses};
 
 /// A session of the invented server ends after this.
@@ -38,11 +38,11 @@ pub async fn write(provider: &Provider, from: &str, subject: &str, text: &str) -
 }
 
 /// Takes the gateway's answers into the mailboxes of the page; ends with the process.
-pub async fn serve(listener: TcpListener, provider: Arc<Provider>) {
+pub async fn serve(listener: TcpListener, providers: Arc<Providers>) {
     while let Ok((stream, _)) = listener.accept().await {
-        let provider = provider.clone();
+        let providers = Arc::clone(&providers);
         tokio::spawn(async move {
-            let _ = timeout(PATIENCE, session(stream, &provider)).await;
+            let _ = timeout(PATIENCE, session(stream, &providers.sms)).await;
         });
     }
 }

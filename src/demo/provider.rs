@@ -2,72 +2,38 @@
 //!
 //! As the real one it waits 15 seconds for us and does not come again when we answer anything but 2xx.
 
-use std::{
-    collections::BTreeMap,
-    net::SocketAddr,
-    sync::{Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::hmac;
-use tokio::sync::Notify;
 
-use super::{ACCOUNT, CHANNEL, KEY, NUMBER};
+use super::{
+    ACCOUNT, CHANNEL, KEY, NUMBER,
+    phones::{Bubble, Phones, Side, Tick},
+};
 use crate::{adapter::webhook::send::Outgoing, clock, complaint::hex, http::Http, percent};
 
-/// Most messages that are remembered for the page.
-const MOST_MESSAGES: usize = 1000;
-
-/// A message on a phone or in a mailbox.
-#[derive(Clone, Debug, serde::Serialize)]
-pub struct Bubble {
-    /// The citizen's number or mail address.
-    pub phone: String,
-    pub text: String,
-    /// From the citizen to us, or the other way.
-    pub is_from_citizen: bool,
-}
-
-/// The provider and the phones that hang on it.
+/// The provider, the phones that hang on it, and the mailboxes beside them.
 #[derive(Debug)]
 pub struct Provider {
     gateway: String,
     /// Where the gateway takes mail.
     pub mail: SocketAddr,
     client: Http,
-    bubbles: Mutex<Vec<Bubble>>,
-    answered: Notify,
+    /// Chats by phone number, and mailboxes by address.
+    pub phones: Phones,
 }
 
 impl Provider {
     pub fn new(gateway: String, mail: SocketAddr) -> anyhow::Result<Self> {
-        let client = Http::local()?;
-        Ok(Self { gateway, mail, client, bubbles: Mutex::new(Vec::new()), answered: Notify::new() })
-    }
-
-    fn bubbles_now(&self) -> MutexGuard<'_, Vec<Bubble>> {
-        self.bubbles.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Everything on every phone, oldest first.
-    pub fn bubbles(&self) -> Vec<Bubble> {
-        self.bubbles_now().clone()
-    }
-
-    fn remember(&self, bubble: Bubble) {
-        let mut bubbles = self.bubbles_now();
-        if bubbles.len() >= MOST_MESSAGES {
-            bubbles.remove(0);
-        }
-        bubbles.push(bubble);
+        Ok(Self { gateway, mail, client: Http::local()?, phones: Phones::default() })
     }
 
     /// A citizen texts us: one signed webhook. The status is the gateway's reply.
     pub async fn deliver(&self, from: &str, text: &str) -> anyhow::Result<u16> {
-        self.remember(Bubble { phone: from.to_owned(), text: text.to_owned(), is_from_citizen: true });
         let sid = format!("SM{}", hex(&clock::random::<16>()));
+        self.phones.add(from, Bubble::new(&sid, Side::Citizen, text));
         let fields = [
             ("MessageSid", sid.as_str()),
             ("AccountSid", ACCOUNT),
@@ -78,26 +44,32 @@ impl Provider {
             ("NumMedia", "0"),
             ("NumSegments", "1"),
         ];
-        self.call(&format!("/in/{CHANNEL}"), &BTreeMap::from(fields)).await
+        let status = self.call(&format!("/in/{CHANNEL}"), &BTreeMap::from(fields)).await?;
+        let tick = if (200..300).contains(&status) { Tick::Delivered } else { Tick::Failed };
+        self.phones.change(from, &sid, |bubble| bubble.tick = tick);
+        Ok(status)
     }
 
     /// A citizen has written a letter.
     pub fn wrote(&self, from: &str, text: &str) {
-        self.remember(Bubble { phone: from.to_owned(), text: text.to_owned(), is_from_citizen: true });
+        self.phones.add(from, Bubble { tick: Tick::Delivered, ..Self::letter(Side::Citizen, text) });
     }
 
     /// A letter lies in a citizen's mailbox.
     pub fn received(&self, to: &str, text: &str) {
-        self.remember(Bubble { phone: to.to_owned(), text: text.to_owned(), is_from_citizen: false });
-        self.answered.notify_waiters();
+        self.phones.add(to, Bubble { tick: Tick::Delivered, ..Self::letter(Side::Gateway, text) });
+    }
+
+    fn letter(side: Side, text: &str) -> Bubble {
+        Bubble::new(hex(&clock::random::<8>()), side, text)
     }
 
     /// Takes an answer, and reports it delivered. The text of the API's document.
     pub async fn take(&self, fields: &BTreeMap<String, String>) -> String {
         let field = |name: &str| fields.get(name).cloned().unwrap_or_default();
         let sid = format!("SM{}", hex(&clock::random::<16>()));
-        self.remember(Bubble { phone: field("To"), text: field("Body"), is_from_citizen: false });
-        self.answered.notify_waiters();
+        let bubble = Bubble { tick: Tick::Delivered, ..Bubble::new(&sid, Side::Gateway, field("Body")) };
+        self.phones.add(&field("To"), bubble);
         let report = [("MessageSid", sid.as_str()), ("MessageStatus", "delivered"), ("AccountSid", ACCOUNT)];
         if let Err(error) = self.call(&format!("/in/{CHANNEL}/status"), &BTreeMap::from(report)).await {
             tracing::warn!(%error, "the delivery report was not taken");
@@ -105,21 +77,9 @@ impl Provider {
         serde_json::json!({ "sid": sid, "status": "queued" }).to_string()
     }
 
-    /// The last answer on a phone; waits for one.
-    pub async fn answer_to(&self, phone: &str, patience: Duration) -> Option<String> {
-        let looking = async {
-            loop {
-                let answered = self.answered.notified();
-                let found =
-                    self.bubbles().into_iter().rev().find(|bubble| bubble.phone == phone && !bubble.is_from_citizen);
-                if let Some(bubble) = found {
-                    return bubble.text;
-                }
-                // The bell may have rung between the look and the wait.
-                let _ = tokio::time::timeout(Duration::from_millis(200), answered).await;
-            }
-        };
-        tokio::time::timeout(patience, looking).await.ok()
+    /// The first answer on a phone, or in a mailbox; waits for one.
+    pub async fn answer_to(&self, whom: &str, patience: Duration) -> Option<String> {
+        self.phones.answer(whom, 0, patience).await.map(|bubble| bubble.text)
     }
 
     async fn call(&self, path: &str, fields: &BTreeMap<&str, &str>) -> anyhow::Result<u16> {

@@ -23,11 +23,11 @@ use tokio::{
 };
 
 use super::{
-    delivery::{Delivery, Mischief, Policy},
+    delivery::{Delivery, Mischief, Policy, Proof, Target},
     files::Files,
     pace::{Meter, Pace},
     parameters::Parameters,
-    phones::Phones,
+    phones::{Phones, Tick},
 };
 use crate::{clock, http::Http};
 
@@ -109,8 +109,9 @@ impl BotApi {
             answered: Notify::new(),
         });
         let weak = Arc::downgrade(&api);
-        api.delivery.on_reply(move |response| {
+        api.delivery.on_reply(move |update, response| {
             if let Some(api) = weak.upgrade() {
+                api.mark_delivered(update);
                 api.call_of_reply(&response.body);
             }
         });
@@ -167,6 +168,12 @@ impl BotApi {
         self.call("setWebhook", &parameters).map(|_| ()).map_err(|refusal| refusal.description)
     }
 
+    /// The same for several gateways behind one name: each update goes to one of them.
+    pub fn set_webhook_among(&self, urls: &[String], secret_token: &str) {
+        let proof = Proof::Token { header: updates::SECRET, token: secret_token.to_owned() };
+        self.delivery.set_target(Some(Target::new(urls.to_vec(), proof, updates::AT_ONCE)));
+    }
+
     /// A citizen with a number of their own, who has opened the bot.
     pub fn citizen(self: &Arc<Self>, first_name: &str, language: &str) -> Citizen {
         let id = self.people().fresh();
@@ -206,6 +213,15 @@ impl BotApi {
             update.insert(kind.to_owned(), content);
             Value::Object(update)
         })
+    }
+
+    /// The phone of a citizen shows that a message has arrived.
+    fn mark_delivered(&self, update: &[u8]) {
+        let Ok(update) = serde_json::from_slice::<Value>(update) else { return };
+        let message = &update["message"];
+        if let (Some(chat), Some(id)) = (message["chat"]["id"].as_i64(), message["message_id"].as_i64()) {
+            self.phones.change(&chat.to_string(), &id.to_string(), |bubble| bubble.tick = Tick::Delivered);
+        }
     }
 
     /// The reply to a webhook may be a call: its `method`, and the parameters beside it.

@@ -12,6 +12,7 @@ mod consumers;
 mod conversation;
 mod crash;
 mod crowd;
+mod demo;
 mod dns;
 mod dovecot;
 mod gateways;

@@ -45,15 +45,28 @@ impl Proof {
 
 /// A webhook.
 pub struct Target {
-    pub url: String,
+    /// What was set: the first, as the provider knows only one. The others are gateways behind the same name.
+    pub urls: Vec<String>,
     pub proof: Proof,
     /// Requests at once.
     pub slots: Semaphore,
 }
 
 impl Target {
-    pub fn new(url: String, proof: Proof, at_once: usize) -> Self {
-        Self { url, proof, slots: Semaphore::new(at_once.max(1)) }
+    /// One webhook, behind which are the gateways at these URLs: there is at least one.
+    pub fn new(urls: Vec<String>, proof: Proof, at_once: usize) -> Self {
+        Self { urls, proof, slots: Semaphore::new(at_once.max(1)) }
+    }
+
+    pub fn url(&self) -> &str {
+        self.urls.first().map_or("", String::as_str)
+    }
+
+    /// Now this gateway, now that, as a balancer chooses; `chance` is any number.
+    pub fn chosen(&self, chance: u64) -> &str {
+        let count = u64::try_from(self.urls.len()).unwrap_or(u64::MAX).max(1);
+        let place = usize::try_from(chance % count).unwrap_or(0);
+        self.urls.get(place).map_or("", String::as_str)
     }
 }
 

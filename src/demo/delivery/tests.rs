@@ -18,7 +18,7 @@ impl Gateway {
         let url = format!("http://{}/in", listener.local_addr().expect("an address"));
         let router = Router::new().route("/in", post(Self::take)).with_state(gateway.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        (gateway, Target::new(url, Proof::None, 4))
+        (gateway, Target::new(vec![url], Proof::None, 4))
     }
 
     #[expect(clippy::unused_async, reason = "the shape of a handler")]
@@ -76,7 +76,7 @@ async fn what_waits_is_fetched_when_there_is_no_target() {
         delivery.push(lane, |id| json!({ "n": id }));
     }
     assert_eq!(delivery.peek(0, 2).len(), 2);
-    assert_eq!(delivery.from_the_end(1), 3);
+    assert_eq!(delivery.last(1), 3);
     delivery.forget_below(3);
     assert_eq!(delivery.waiting(), 1);
     let (gateway, target) = Gateway::listen().await;
@@ -95,6 +95,19 @@ async fn a_document_is_delivered_again_as_often_as_was_asked() {
     delivery.push("5", |id| json!({ "n": id }));
     assert!(delivery.settled(PATIENCE).await);
     assert_eq!(gateway.numbers(), [1, 1, 1, 2, 2, 2]);
+}
+
+#[tokio::test]
+async fn gateways_behind_one_name_share_what_comes() {
+    let ((one, first), (other, second)) = (Gateway::listen().await, Gateway::listen().await);
+    let delivery = delivery();
+    delivery.set_target(Some(Target::new([first.urls, second.urls].concat(), Proof::None, 4)));
+    for number in 0..64 {
+        delivery.push(&number.to_string(), |id| json!({ "n": id }));
+    }
+    assert!(delivery.settled(PATIENCE).await);
+    let (one, other) = (one.numbers(), other.numbers());
+    assert!(one.len() + other.len() == 64 && !one.is_empty() && !other.is_empty(), "{one:?} {other:?}");
 }
 
 #[tokio::test]

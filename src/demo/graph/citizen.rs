@@ -62,7 +62,7 @@ impl Citizen {
         message.extend(context.map(|context| ("context".to_owned(), context)));
         let message = Value::Object(message);
         if !matches!(kind, "edit" | "revoke" | "reaction") {
-            let bubble = Bubble { id: id.clone(), tick: Tick::Delivered, document: message.clone(), ..bubble };
+            let bubble = Bubble { id: id.clone(), document: message.clone(), ..bubble };
             self.api.phones.add(&self.chat_name(), bubble);
         }
         self.api.deliver(Item { number: self.number.clone(), contact, message });

@@ -35,6 +35,8 @@ impl GraphApi {
         }
         self.meter(&chat)?;
         let id = wamid();
+        // Before anybody sees it, so that whoever has seen it may wait for its statuses.
+        self.report(number, &person, &id);
         if kind == "reaction" {
             let emoji = body["reaction"]["emoji"].as_str().filter(|emoji| !emoji.is_empty()).map(str::to_owned);
             let of = body["reaction"]["message_id"].as_str().unwrap_or_default();
@@ -46,12 +48,11 @@ impl GraphApi {
             bubble.document = body.clone();
             self.phones.add(&chat, bubble);
         }
-        self.report(number, &person, &id);
         let mut contact = Map::new();
         contact.insert("input".to_owned(), json!(input));
         contact.extend(person.phone.iter().map(|phone| ("wa_id".to_owned(), json!(phone))));
         contact.extend(person.user_id.iter().map(|id| ("user_id".to_owned(), json!(id))));
-        Ok(accepted(Value::Object(contact), &id))
+        Ok(accepted(&Value::Object(contact), &id))
     }
 
     /// What the citizen will see.
@@ -88,7 +89,7 @@ impl GraphApi {
         }
         let (id, person) = (wamid(), Person::with_phone(input, ""));
         self.status(&id, number, &person, &id, Tick::Failed, Some(&error));
-        Ok(accepted(json!({ "input": input, "wa_id": person.phone }), &id))
+        Ok(accepted(&json!({ "input": input, "wa_id": person.phone }), &id))
     }
 
     fn mark_read(&self, number: &str, id: &str) -> Result<Value, GraphError> {
@@ -97,6 +98,6 @@ impl GraphApi {
     }
 }
 
-fn accepted(contact: Value, id: &str) -> Value {
+fn accepted(contact: &Value, id: &str) -> Value {
     json!({ "messaging_product": "whatsapp", "contacts": [contact], "messages": [{ "id": id }] })
 }

@@ -11,9 +11,9 @@ use serde_json::{Map, Value, json};
 use super::{
     super::{
         delivery::{Proof, Target},
-        phones::Tick,
+        phones::{Bubble, Tick},
     },
-    ACCOUNT, GraphApi, Statuses,
+    ACCOUNT, GraphApi, Statuses, chat_name,
     error::GraphError,
     people::Person,
 };
@@ -62,9 +62,14 @@ impl GraphApi {
     }
 
     /// The same without a handshake.
-    pub fn set_webhook(self: &Arc<Self>, url: &str) {
+    pub fn set_webhook(&self, url: &str) {
+        self.set_webhook_among(&[url.to_owned()]);
+    }
+
+    /// The same for several gateways behind one name: each webhook goes to one of them.
+    pub fn set_webhook_among(&self, urls: &[String]) {
         let proof = Proof::Signature { header: "x-hub-signature-256", secret: self.app.app_secret.clone() };
-        self.delivery.set_target(Some(Target::new(url.to_owned(), proof, AT_ONCE)));
+        self.delivery.set_target(Some(Target::new(urls.to_vec(), proof, AT_ONCE)));
     }
 
     /// What citizens send from now on leaves in one webhook, when it is released.
@@ -129,6 +134,21 @@ impl GraphApi {
         let document = envelope(values.collect());
         // No order is promised: every webhook is delivered for itself.
         self.push(&hex(&clock::random::<8>()), document);
+    }
+
+    /// The phones of citizens show that their messages have arrived.
+    pub(super) fn mark_delivered(&self, document: &[u8]) {
+        let Ok(document) = serde_json::from_slice::<Value>(document) else { return };
+        let list = |value: &Value| value.as_array().cloned().unwrap_or_default();
+        for change in list(&document["entry"][0]["changes"]) {
+            let number = change["value"]["metadata"]["phone_number_id"].as_str().unwrap_or_default().to_owned();
+            for message in list(&change["value"]["messages"]) {
+                let key = message["from"].as_str().or_else(|| message["from_user_id"].as_str()).unwrap_or_default();
+                let id = message["id"].as_str().unwrap_or_default();
+                let raise = |bubble: &mut Bubble| bubble.tick = bubble.tick.max(Tick::Delivered);
+                self.phones.change(&chat_name(&number, key), id, raise);
+            }
+        }
     }
 
     /// Any document as a webhook, signed like all.

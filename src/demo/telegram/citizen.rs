@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{
     super::{
         files::File,
-        phones::{Bubble, Button, ButtonKind, Enclosed, Side, Tick},
+        phones::{Bubble, Button, ButtonKind, Enclosed, Side},
     },
     BotApi, merged, seconds,
     sending::{Kind, file_content},
@@ -55,7 +55,7 @@ impl Citizen {
     }
 
     fn show(&self, number: i64, message: &Value, bubble: Bubble) {
-        let bubble = Bubble { id: number.to_string(), tick: Tick::Delivered, document: message.clone(), ..bubble };
+        let bubble = Bubble { id: number.to_string(), document: message.clone(), ..bubble };
         self.api.phones.add(&self.chat_name(), bubble);
     }
 
@@ -166,17 +166,17 @@ impl Citizen {
     }
 
     pub fn shares_location(&self, latitude: f64, longitude: f64) -> i64 {
-        self.shares(latitude, longitude, json!({ "latitude": latitude, "longitude": longitude }))
+        self.shares(latitude, longitude, &json!({ "latitude": latitude, "longitude": longitude }))
     }
 
     /// A position that is shown for some seconds and moves.
     pub fn shares_live_location(&self, latitude: f64, longitude: f64, seconds: u32) -> i64 {
         let place =
             json!({ "latitude": latitude, "longitude": longitude, "live_period": seconds, "horizontal_accuracy": 20 });
-        self.shares(latitude, longitude, place)
+        self.shares(latitude, longitude, &place)
     }
 
-    fn shares(&self, latitude: f64, longitude: f64, place: Value) -> i64 {
+    fn shares(&self, latitude: f64, longitude: f64, place: &Value) -> i64 {
         let bubble = Bubble { place: Some((latitude, longitude)), ..Bubble::new("", Side::Citizen, "") };
         self.sends_as(json!({ "location": place }), bubble)
     }

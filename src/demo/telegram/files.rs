@@ -74,7 +74,8 @@ impl BotApi {
             }
             let mut file = upload.clone();
             if kind == Kind::Photo {
-                file.media_type = sniffed(&file.bytes).ok_or_else(|| Refusal::bad("IMAGE_PROCESS_FAILED"))?.to_owned();
+                let kind = sniffed(&file.bytes).ok_or_else(|| Refusal::bad("IMAGE_PROCESS_FAILED"))?;
+                kind.clone_into(&mut file.media_type);
             }
             let id = self.keep(kind, file);
             let file = self.known(&id).ok_or_else(|| Refusal::bad("file is too big"))?;

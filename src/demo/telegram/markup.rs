@@ -11,19 +11,21 @@ use super::{
 const LONGEST_DATA: usize = 64;
 const MOST_BUTTONS: usize = 100;
 
+/// How one button is read.
+type Read = fn(&Value) -> Result<Button, Refusal>;
+
 /// The buttons of a message. Inline ones are part of the message; keys are not.
 pub fn read(markup: Option<&Value>) -> Result<Vec<Button>, Refusal> {
     let Some(markup) = markup else { return Ok(Vec::new()) };
     if !markup.is_object() {
         return Err(Refusal::bad("object expected as reply markup"));
     }
-    let (rows, read): (_, fn(&Value) -> Result<Button, Refusal>) =
-        match (&markup["inline_keyboard"], &markup["keyboard"]) {
-            (Value::Array(rows), _) => (rows, inline),
-            (_, Value::Array(rows)) => (rows, key),
-            // The keys go away, or the citizen is asked to reply: nothing to show.
-            _ => return Ok(Vec::new()),
-        };
+    let (rows, read): (_, Read) = match (&markup["inline_keyboard"], &markup["keyboard"]) {
+        (Value::Array(rows), _) => (rows, inline),
+        (_, Value::Array(rows)) => (rows, key),
+        // The keys go away, or the citizen is asked to reply: nothing to show.
+        _ => return Ok(Vec::new()),
+    };
     let mut buttons = Vec::new();
     for row in rows {
         let row = row.as_array().ok_or_else(|| Refusal::bad("expected an Array of buttons"))?;

@@ -1,5 +1,7 @@
 //! The rules of the simulated Bot API, asked over its socket as a bot does.
 
+use std::collections::BTreeMap;
+
 use axum::{Router, extract::State, http::HeaderMap, routing::post};
 
 use super::{super::phones::ButtonKind, *};
@@ -187,6 +189,29 @@ async fn a_webhook_that_fails_is_told_about_and_keeps_its_updates() {
     assert_eq!(numbers(&bot.result("getUpdates", json!({})).await), [1]);
     bot.result("deleteWebhook", json!({ "drop_pending_updates": true })).await;
     assert_eq!(bot.result("getWebhookInfo", json!({})).await["pending_update_count"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_thousand_chats_at_once_are_each_delivered_in_order_and_twice() {
+    let bot = Bot::start().await;
+    let (gateway, url) = Gateway::listen().await;
+    bot.api.set_mischief(Mischief { copies: 1, jitter: Duration::from_millis(5), ..Mischief::default() });
+    bot.result("setWebhook", json!({ "url": url, "max_connections": 100 })).await;
+    let citizens: Vec<_> = (0..1000).map(|_| bot.api.citizen("Siti", "id")).collect();
+    for word in ["satu", "dua", "tiga"] {
+        for citizen in &citizens {
+            citizen.says(word);
+        }
+    }
+    assert!(bot.api.delivery().settled(Duration::from_mins(2)).await);
+    let mut heard = BTreeMap::<i64, Vec<i64>>::new();
+    for (_, update) in gateway.seen() {
+        let message = &update["message"];
+        let chat = message["chat"]["id"].as_i64().expect("a chat");
+        heard.entry(chat).or_default().push(message["message_id"].as_i64().expect("a number"));
+    }
+    assert_eq!(heard.len(), 1000);
+    assert!(heard.values().all(|numbers| numbers == &[1, 1, 2, 2, 3, 3]), "{heard:?}");
 }
 
 #[tokio::test]

@@ -14,7 +14,9 @@ use super::{
     method::Refusal,
 };
 
-const SECRET: &str = "x-telegram-bot-api-secret-token";
+pub const SECRET: &str = "x-telegram-bot-api-secret-token";
+/// Requests at once, when nothing else is asked for.
+pub const AT_ONCE: usize = 40;
 /// Longest wait of a poll.
 const LONGEST_POLL: i64 = 50;
 /// A push between a look and a wait is not missed for longer than this.
@@ -41,7 +43,7 @@ impl BotApi {
         self.drop_pending(parameters);
         let proof = secret.map_or(Proof::None, |token| Proof::Token { header: SECRET, token });
         let at_once = usize::try_from(at_once).unwrap_or(1);
-        self.delivery.set_target(Some(Target::new(url, proof, at_once)));
+        self.delivery.set_target(Some(Target::new(vec![url], proof, at_once)));
         Ok(json!(true))
     }
 
@@ -70,7 +72,7 @@ impl BotApi {
     pub(super) fn webhook_info(&self) -> Value {
         let target = self.delivery.target();
         let mut info = json!({
-            "url": target.as_ref().map_or("", |target| target.url.as_str()),
+            "url": target.as_ref().map_or("", |target| target.url()),
             "has_custom_certificate": false,
             "pending_update_count": self.delivery.waiting(),
         });
@@ -96,12 +98,10 @@ impl BotApi {
         self.polls.send_modify(|polls| *polls += 1);
         let mut polls = self.polls.subscribe();
         let from = match parameters.number("offset").unwrap_or(0) {
-            offset if offset < 0 => {
-                self.delivery.from_the_end(usize::try_from(offset.unsigned_abs()).unwrap_or(usize::MAX))
-            }
+            offset if offset < 0 => self.delivery.last(usize::try_from(offset.unsigned_abs()).unwrap_or(usize::MAX)),
             offset => offset.unsigned_abs(),
         };
-        self.delivery.forget_below(from);
+        self.confirm_below(from);
         let limit = usize::try_from(parameters.number("limit").unwrap_or(100).clamp(1, 100)).unwrap_or(100);
         let wait = parameters.number("timeout").unwrap_or(0).clamp(0, LONGEST_POLL).unsigned_abs();
         let end = Instant::now() + Duration::from_secs(wait);
@@ -119,6 +119,13 @@ impl BotApi {
                     "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running",
                 )),
             }
+        }
+    }
+
+    /// What a poll confirms has arrived.
+    fn confirm_below(&self, number: u64) {
+        for update in self.delivery.forget_below(number) {
+            self.mark_delivered(&update);
         }
     }
 
