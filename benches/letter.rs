@@ -218,7 +218,7 @@ fn parsed_and_journalled(folder: &Path, letter: &[u8]) -> Rate {
         };
         let (journal, letter) = (&journal, &letter);
         async move {
-            journal.append(Verified::letter(receipt, Transport::Unasked)).await.expect("room");
+            journal.append(Verified::brought(receipt, Transport::Unasked)).await.expect("room");
             read(letter);
         }
     };
