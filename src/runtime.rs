@@ -40,8 +40,7 @@ use crate::{
     route::Routing,
     server::{self, App},
     signature::replay::Nonces,
-    smtp,
-    telegram,
+    smtp, telegram,
     telemetry::Metrics,
     vault::Vault,
 };

@@ -24,7 +24,10 @@ fn the_demo_shows_each_sample_message_all_the_way() {
     assert_eq!(text.matches("provider is told  200").count(), 4, "{text}");
     assert!(text.contains("Laporan diterima, no "), "{text}");
     assert!(text.contains("Report received, no "), "{text}");
-    assert!(text.contains("Laporan diterima. Nomor lacak: "), "the conversation on Telegram ends with a number: {text}");
+    assert!(
+        text.contains("Laporan diterima. Nomor lacak: "),
+        "the conversation on Telegram ends with a number: {text}"
+    );
     assert!(text.contains("Report received. Tracking number: "), "and so does that on WhatsApp: {text}");
     assert_eq!(text.matches("its file is stored, image/jpeg").count(), 2, "{text}");
 }

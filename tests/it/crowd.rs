@@ -132,10 +132,9 @@ struct Meant {
 impl Citizen {
     async fn hears(&mut self) -> Bubble {
         let heard = self.phone.hears(self.read, PATIENCE).await;
-        let heard =
-            heard.unwrap_or_else(|| panic!("{} waits for answer {}: {:?}", self.name, self.read, self.phone.sides()));
+        assert!(heard.is_some(), "{} waits for answer {}: {:?}", self.name, self.read, self.phone.sides());
         self.read += 1;
-        heard
+        heard.expect("it was just seen")
     }
 
     fn taps(&mut self, bubble: &Bubble, key: &str) -> bool {
@@ -152,30 +151,27 @@ impl Citizen {
         let (mut before, mut is_again) = (String::new(), false);
         for _ in 0..60 {
             let patience = if is_again { SAME } else { PATIENCE };
-            let heard = match self.phone.hears(self.read, patience).await {
-                Some(heard) => {
-                    self.read += 1;
-                    if is_number(&heard.text) {
-                        return;
-                    }
-                    // A gateway that was killed behind the request says it again; late photos repeat the question.
-                    is_again = heard.text == before;
-                    if is_again {
-                        continue;
-                    }
-                    before.clone_from(&heard.text);
-                    heard
+            let heard = if let Some(heard) = self.phone.hears(self.read, patience).await {
+                self.read += 1;
+                if is_number(&heard.text) {
+                    return;
                 }
-                None => {
-                    assert!(is_again, "{} waits for answer {}: {:?}", self.name, self.read, self.phone.sides());
-                    is_again = false;
-                    let last = self.phone.chat().into_iter().rev().find(|bubble| bubble.side == Side::Gateway);
-                    last.unwrap_or_else(|| panic!("{} hears nothing", self.name))
+                // A gateway that was killed behind the request says it again; late photos repeat the question.
+                is_again = heard.text == before;
+                if is_again {
+                    continue;
                 }
+                before.clone_from(&heard.text);
+                heard
+            } else {
+                assert!(is_again, "{} waits for answer {}: {:?}", self.name, self.read, self.phone.sides());
+                is_again = false;
+                let last = self.phone.chat().into_iter().rev().find(|bubble| bubble.side == Side::Gateway);
+                last.expect("it was heard twice")
             };
             self.answers(&heard, &mut more, &mut photo, twice);
         }
-        panic!("{} gets no number: {:?}", self.name, self.phone.sides());
+        unreachable!("{} gets no number: {:?}", self.name, self.phone.sides());
     }
 
     fn answers(&mut self, heard: &Bubble, more: &mut Option<&str>, photo: &mut bool, twice: bool) {
@@ -201,7 +197,7 @@ impl Citizen {
         }
         if asks(heard, &["Di mana lokasinya", "Where is it"]) {
             // Now with a pin, now in words.
-            if self.name.len() % 2 == 0 {
+            if self.name.len().is_multiple_of(2) {
                 return self.phone.shares_location();
             }
             return self.phone.says(&format!("Jl. Melati {}", self.name));
@@ -485,7 +481,7 @@ impl Stage {
         for kill in 0..kills {
             // Each time when some have ended and most are in the middle.
             while over.load(Ordering::Relaxed) < CROWD * kill / (kills + 1)
-                && !talks.iter().all(|talk| talk.is_finished())
+                && !talks.iter().all(tokio::task::JoinHandle::is_finished)
             {
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -515,7 +511,7 @@ impl Stage {
                         let name = words.split_whitespace().find(|word| word.starts_with("warga-"));
                         found.entry(name.unwrap_or(words).to_owned()).or_default().push(event["data"].clone());
                     }
-                    _ => panic!("nobody meant {event}"),
+                    _ => unreachable!("nobody meant {event}"),
                 }
             }
         }
