@@ -1,6 +1,6 @@
 //! `loket demo`.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{Ending, output, serve::ending};
 use crate::{
@@ -19,6 +19,7 @@ pub fn run(once: bool, listen: SocketAddr) -> Result<(), Ending> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let told = runtime.block_on(async {
         let demo = demo::start(&folder, listen).await.map_err(ending)?;
+        let store = Arc::clone(&demo.gateway.app.store);
         output::line(
             "Loket runs, with an invented SMS provider, mailboxes, a Telegram bot and a WhatsApp number beside it. Nothing leaves this machine.",
         );
@@ -30,9 +31,11 @@ pub fn run(once: bool, listen: SocketAddr) -> Result<(), Ending> {
             tokio::signal::ctrl_c().await?;
         }
         demo.gateway.stop().await;
-        Ok(())
+        Ok(store)
     });
-    runtime.shutdown_timeout(std::time::Duration::from_secs(1));
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    // Whoever holds it last closes it: it must not write any more when its folder goes.
+    let told = told.map(drop);
     // It was ours alone; what cannot be deleted is the system's to clean up.
     let _ = std::fs::remove_dir_all(&folder);
     told
