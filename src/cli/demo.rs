@@ -1,6 +1,6 @@
 //! `loket demo`.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs::File, net::SocketAddr, path::Path, thread, time::Duration};
 
 use super::{Ending, output, serve::ending};
 use crate::{
@@ -19,7 +19,6 @@ pub fn run(once: bool, listen: SocketAddr) -> Result<(), Ending> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let told = runtime.block_on(async {
         let demo = demo::start(&folder, listen).await.map_err(ending)?;
-        let store = Arc::clone(&demo.gateway.app.store);
         output::line(
             "Loket runs, with an invented SMS provider, mailboxes, a Telegram bot and a WhatsApp number beside it. Nothing leaves this machine.",
         );
@@ -31,14 +30,24 @@ pub fn run(once: bool, listen: SocketAddr) -> Result<(), Ending> {
             tokio::signal::ctrl_c().await?;
         }
         demo.gateway.stop().await;
-        Ok(store)
+        Ok(())
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
-    // Whoever holds it last closes it: it must not write any more when its folder goes.
-    let told = told.map(drop);
+    wait_until_closed(&folder.join("data/store/lock"));
     // It was ours alone; what cannot be deleted is the system's to clean up.
     let _ = std::fs::remove_dir_all(&folder);
     told
+}
+
+/// The store's threads end a moment after everything else: they must not write any more when its folder goes.
+fn wait_until_closed(lock: &Path) {
+    let Ok(lock) = File::open(lock) else { return };
+    for _ in 0..200 {
+        if lock.try_lock().is_ok() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
 }
 
 fn story(story: &Story) {
