@@ -18,7 +18,7 @@ use crate::{
     message::Choice,
     receipt::ChannelId,
     sender::Sender,
-    store::{LetterHead, OutboxEntry, OutboxKind},
+    store::{LetterHead, OutboxEntry, OutboxKind, Progress},
 };
 
 /// A number that gets more answers than [`LOOP_ANSWERS`] within this time talks to us as a machine does.
@@ -120,6 +120,8 @@ pub fn acknowledge(
         }),
         choices: said.choices.iter().map(|choice| offered(choice, said, locales)).collect(),
         asks_location: said.asks_location,
+        enclosures: Vec::new(),
+        progress: Progress::default(),
     })
 }
 

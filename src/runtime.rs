@@ -31,7 +31,7 @@ use crate::{
     letterbox::Letterbox,
     locale::Locales,
     mailbox,
-    media::{self, shelf::Shelf},
+    media::{self, inspect::Inspector, reception::Reception, shelf::Shelf},
     message::Message,
     normalise::normalise,
     outbox::{self, Outbox},
@@ -212,6 +212,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         vault: Arc::new(Vault::new(vault_key(&resolved))),
         metrics: Arc::new(Metrics::default()),
         http: http.clone(),
+        reception: reception(&resolved, &shelf),
         shelf: shelf.clone(),
         nonces: Arc::new(Nonces::default()),
         outbox_bell: Arc::new(Notify::new()),
@@ -228,6 +229,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         metrics: app.metrics.clone(),
         gateway: app.gateway.clone(),
         channels: app.channels.clone(),
+        files: outbox::files::Files { shelf: shelf.clone(), link_life: app.resolved.config.media.link_life },
         owner: app.gateway.name.clone(),
         wake: app.outbox_bell.clone(),
         stop: stopped.clone(),
@@ -258,6 +260,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
             watching,
             tokio::spawn(keys::fetch(http, app.channels.clone(), stopped.clone())),
             tokio::spawn(housekeeping::sweep(app.journal.clone(), stopped.clone())),
+            tokio::spawn(housekeeping::uploads(app.shelf.clone(), stopped.clone())),
             tokio::spawn(housekeeping::tend(app.clone(), stopped.clone())),
             tokio::spawn(housekeeping::reopened(app.clone(), stopped)),
         ],
@@ -269,20 +272,33 @@ fn media_folder(resolved: &Resolved) -> std::path::PathBuf {
     resolved.config.media.folder.clone().unwrap_or_else(|| resolved.config.data_dir.join("media"))
 }
 
+/// Files that come in and files that go out are looked at alike.
+fn inspector(resolved: &Resolved, shelf: Shelf) -> Inspector {
+    let section = &resolved.config.media;
+    Inspector {
+        shelf,
+        types: section.types.clone(),
+        scanner: section.clamd.clone().map(media::scanner::Scanner),
+        free_space: section.free_space,
+    }
+}
+
+fn reception(resolved: &Resolved, shelf: &Shelf) -> Reception {
+    let silence = resolved.config.server.body_timeout.duration();
+    Reception::new(inspector(resolved, shelf.clone()), resolved.config.media.max_size, silence)
+}
+
 fn media_parts(app: &App, shelf: Shelf) -> anyhow::Result<media::Parts> {
     let section = &app.resolved.config.media;
     let terms = media::Terms {
         max_size: section.max_size,
-        types: section.types.clone(),
-        free_space: section.free_space,
         retry_first: section.retry_first,
         retry_max: section.retry_max,
-        scanner: section.clamd.clone().map(media::scanner::Scanner),
         public_url: app.gateway.public_url.clone(),
     };
     Ok(media::Parts {
         terms,
-        shelf,
+        inspector: inspector(&app.resolved, shelf),
         journal: app.journal.clone(),
         http: app.http.clone(),
         guarded: Guarded::new().context("the HTTP client of files")?,

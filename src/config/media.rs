@@ -1,4 +1,4 @@
-//! `[media]`: files that come with complaints.
+//! `[media]`: files that come with complaints, and files of answers.
 
 use std::path::PathBuf;
 
@@ -23,6 +23,8 @@ pub struct MediaSection {
     /// Address and port of `clamd`, like `127.0.0.1:3310`. With it no file is given out that was not scanned.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clamd: Option<String>,
+    /// How long the link to a file of an answer is good, under which a provider fetches it.
+    pub link_life: Span,
     /// Wait after the first failed try to fetch a file; each wait is four times the one before it, at most 6 hours.
     pub retry_first: Span,
     /// Tries before a file is given up on.
@@ -52,6 +54,7 @@ impl Default for MediaSection {
             types: types.map(str::to_owned).to_vec(),
             free_space: Size::mib(512),
             clamd: None,
+            link_life: Span::from_secs(86_400),
             retry_first: Span::from_secs(60),
             retry_max: 7,
         }

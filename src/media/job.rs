@@ -13,7 +13,7 @@ use crate::{
     complaint::{FileRecord, Sensitivity, TrackingId, hex},
     message::Attachment,
     receipt::{ChannelId, ReceiptId},
-    store::{OutboxEntry, OutboxKind, SenderKey},
+    store::{OutboxEntry, OutboxKind, Progress, SenderKey},
 };
 
 /// Where a job stands.
@@ -166,6 +166,8 @@ pub fn entries(
             head: None,
             choices: Vec::new(),
             asks_location: false,
+            enclosures: Vec::new(),
+            progress: Progress::default(),
         }
     };
     records.iter().zip(&files.attachments).enumerate().map(entry).collect()
