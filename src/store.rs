@@ -278,6 +278,7 @@ pub struct Progress {
 }
 
 impl Progress {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
     fn is_none(&self) -> bool {
         *self == Self::default()
     }

@@ -125,6 +125,7 @@ impl Reception {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` calls")]
 fn ours(error: std::io::Error) -> Untaken {
     Untaken::Ours(error.to_string())
 }

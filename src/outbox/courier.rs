@@ -248,7 +248,7 @@ fn with_captions(mut text: String, enclosures: &[Enclosure]) -> String {
     for (place, enclosure) in enclosures.iter().filter(|enclosure| enclosure.caption.is_some()).enumerate() {
         let caption = enclosure.caption.as_deref().unwrap_or_default();
         text.push_str(if place == 0 { "\n\n" } else { "\n" });
-        text.push_str(&format!("{}: {caption}", enclosure.filename));
+        text.extend([enclosure.filename.as_str(), ": ", caption]);
     }
     text
 }

@@ -67,13 +67,12 @@ pub async fn linked(State(app): State<Arc<App>>, Path(token): Path<String>) -> R
     let key = app.gateway.reporter_key.get().ok_or_else(unknown)?;
     let id = link::attachment_of(key, &token, clock::now()).ok_or_else(unknown)?;
     let upload = app.shelf.upload(id).await.map_err(|error| unreadable(&error))?;
-    let (kind, filename) = match upload {
-        Some(upload) => (Some(upload.media_type), upload.filename),
+    let (kind, filename) = if let Some(upload) = upload {
+        (Some(upload.media_type), upload.filename)
+    } else {
         // A citizen's own file, sent back.
-        None => {
-            let record = app.shelf.record(id).await.map_err(|error| unreadable(&error))?.ok_or_else(unknown)?;
-            (record.file.detected_media_type, record.file.filename)
-        }
+        let record = app.shelf.record(id).await.map_err(|error| unreadable(&error))?.ok_or_else(unknown)?;
+        (record.file.detected_media_type, record.file.filename)
     };
     let opened = app.shelf.bytes(id).await.map_err(|error| unreadable(&error))?.ok_or_else(unknown)?;
     Ok(response(kind.as_deref(), filename.as_deref(), opened))

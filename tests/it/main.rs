@@ -13,6 +13,7 @@ mod conversation;
 mod crash;
 mod dns;
 mod dovecot;
+mod enclosures;
 mod gateways;
 mod letters;
 mod mail_hooks;

@@ -48,7 +48,7 @@ pub enum Unfit {
     NoFiles,
     #[error("this channel does not take {media_type} of {size} bytes; it takes {takes}")]
     File { media_type: String, size: u64, takes: String },
-    #[error("this channel shows at most {max} characters under such a file, and none under others where that is 0")]
+    #[error("this channel shows at most {max} characters under a file of this kind")]
     Caption { max: usize },
 }
 
