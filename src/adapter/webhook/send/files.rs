@@ -145,6 +145,11 @@ fn is_plain(name: &str) -> bool {
 }
 
 impl Send {
+    /// May an answer have files at all?
+    pub fn takes_files(&self) -> bool {
+        !self.files.is_empty()
+    }
+
     /// Does the provider take a file like this?
     pub fn fits(&self, media_type: &str, size: u64, caption: Option<&str>) -> Result<(), Unfit> {
         if self.files.is_empty() {
