@@ -20,6 +20,7 @@ use crate::{
 };
 
 pub mod guarded;
+pub mod objects;
 
 /// Name, TCP and TLS together.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -28,7 +29,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 const TOTAL: Duration = Duration::from_secs(15);
 
 /// The same for a request with a file. With what an answer may take before it, it is within the lease of the answer.
-const WITH_FILE: Duration = Duration::from_secs(40);
+const WITH_FILE: Duration = Duration::from_secs(35);
 
 /// Most bytes of an answer that are read. Behind them the connection is closed.
 const ANSWER: Size = Size::kib(64);

@@ -202,7 +202,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
     let channels = set.subscribe();
     let (applied, applied_through) = watch::channel(0);
     let http = Http::new().context("the HTTP client")?;
-    let shelf = Shelf::open(media_folder(&resolved)).context("the folder of the files")?;
+    let shelf = shelf(&resolved).context("where the files lie")?;
     let app = Arc::new(App {
         journal,
         store,
@@ -260,6 +260,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
             watching,
             tokio::spawn(keys::fetch(http, app.channels.clone(), stopped.clone())),
             tokio::spawn(housekeeping::sweep(app.journal.clone(), stopped.clone())),
+            tokio::spawn(housekeeping::try_shelf(app.shelf.clone())),
             tokio::spawn(housekeeping::uploads(app.shelf.clone(), stopped.clone())),
             tokio::spawn(housekeeping::tend(app.clone(), stopped.clone())),
             tokio::spawn(housekeeping::reopened(app.clone(), stopped)),
@@ -268,8 +269,12 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
     })
 }
 
-fn media_folder(resolved: &Resolved) -> std::path::PathBuf {
-    resolved.config.media.folder.clone().unwrap_or_else(|| resolved.config.data_dir.join("media"))
+fn shelf(resolved: &Resolved) -> std::io::Result<Shelf> {
+    let folder = resolved.config.media.folder.clone().unwrap_or_else(|| resolved.config.data_dir.join("media"));
+    match &resolved.bucket {
+        Some(access) => Shelf::in_bucket(&folder, access),
+        None => Shelf::open(folder),
+    }
 }
 
 /// Files that come in and files that go out are looked at alike.
@@ -484,6 +489,8 @@ impl Running {
         }
         for task in self.others {
             task.abort();
+            // What it holds of the store is let go before whoever starts next opens it.
+            let _ = task.await;
         }
     }
 }

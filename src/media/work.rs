@@ -33,6 +33,8 @@ use crate::{
 
 /// The longest that a manifest's `timeout` may let a try take: well within the lease.
 const LONGEST_TRY: Duration = Duration::from_mins(4);
+/// For a file on its way to the shelf, which may be a bucket far away: with the try and the scanner within the lease.
+const LONGEST_PUT: Duration = Duration::from_mins(3);
 /// Wait after a failure that is ours: the disk, the scanner, a channel that is closed.
 const OUR_WAIT: SignedDuration = SignedDuration::from_secs(60);
 /// Longest wait between two tries.
@@ -209,7 +211,8 @@ impl Desk {
                     exif,
                     ..file
                 };
-                let put = self.shelf.put(file.attachment_id, whole).await;
+                let put = tokio::time::timeout(LONGEST_PUT, self.shelf.put(file.attachment_id, whole)).await;
+                let put = put.map_err(|_| Failing::Ours("the place of the files is too slow".to_owned()))?;
                 put.map_err(|error| Failing::Ours(error.to_string()))?;
                 Ok(Came::Final(Box::new(file)))
             }

@@ -204,10 +204,14 @@ impl Courier {
             plus_addressing: post.plus_addressing,
         };
         let answer = answer(&draft, &desk, key);
-        let _alone = if entry.enclosures.is_empty() { None } else { self.heavy.acquire().await.ok() };
-        match self.enclosed(entry).await {
-            Ok(files) => self.mailer.send(counter.id, post, &self.http, &answer, files).await,
-            Err(tried) => tried,
+        let heavy = async {
+            let alone = if entry.enclosures.is_empty() { None } else { self.heavy.acquire().await.ok() };
+            (alone, self.enclosed(entry).await)
+        };
+        match tokio::time::timeout(BUDGET, heavy).await {
+            Ok((_alone, Ok(files))) => self.mailer.send(counter.id, post, &self.http, &answer, files).await,
+            Ok((_, Err(tried))) => tried,
+            Err(_) => Tried::again("the files of other letters, or of this one, take too long"),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What the courier needs of the files of answers: their bytes, or a link under which a provider fetches them.
 
+use std::time::Duration;
+
 use futures_util::StreamExt as _;
 
 use super::attempt::Tried;
@@ -15,6 +17,9 @@ use crate::{
     message::Enclosure,
     units::Span,
 };
+
+/// For the beginning of a file: what is left of the answer's lease is for its request.
+const OPENING: Duration = Duration::from_secs(5);
 
 /// Where files are, and for how long a link to one is good.
 #[derive(Clone, Debug)]
@@ -88,10 +93,11 @@ impl Files {
     }
 
     pub(super) async fn bytes(&self, enclosure: &Enclosure) -> Result<Opened, Missing> {
-        match self.shelf.bytes(enclosure.attachment_id).await {
-            Ok(Some(opened)) => Ok(opened),
-            Ok(None) => Err(Missing::Gone),
-            Err(error) => Err(Missing::Away(error.to_string())),
+        match tokio::time::timeout(OPENING, self.shelf.bytes(enclosure.attachment_id)).await {
+            Ok(Ok(Some(opened))) => Ok(opened),
+            Ok(Ok(None)) => Err(Missing::Gone),
+            Ok(Err(error)) => Err(Missing::Away(error.to_string())),
+            Err(_) => Err(Missing::Away("its place does not answer in time".to_owned())),
         }
     }
 }

@@ -22,6 +22,9 @@ use crate::{
     vault::Address,
 };
 
+/// No file begins later than this, in place of [`BUDGET`]: its request may take longer than one with words.
+const WITH_FILE: Duration = Duration::from_secs(30);
+
 /// What leaves with one request.
 #[derive(Clone, Copy)]
 enum Part<'a> {
@@ -55,7 +58,8 @@ impl Courier {
             }
             let wait = if is_first { Duration::ZERO } else { counter.pace.reserve(Instant::now()) };
             is_first = false;
-            if begun.elapsed() + wait > BUDGET {
+            let budget = if matches!(part, Part::File(_)) { WITH_FILE } else { BUDGET };
+            if begun.elapsed() + wait > budget {
                 return Tried::again("the parts take too long at the channel's pace");
             }
             tokio::time::sleep(wait).await;

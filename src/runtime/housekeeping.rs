@@ -55,6 +55,13 @@ pub async fn sweep(journal: Journal, mut stop: watch::Receiver<bool>) {
     }
 }
 
+/// Says at the start when files cannot be put where they belong: a wrong key, say. They wait, and nothing else does.
+pub async fn try_shelf(shelf: Shelf) {
+    if let Err(reason) = shelf.check().await {
+        tracing::error!(%reason, "the place of the files does not take them: see [media] storage");
+    }
+}
+
 /// Files that the core handed in and no answer took, and those of answers that are forgotten. Several gateways may do it at once.
 pub async fn uploads(shelf: Shelf, mut stop: watch::Receiver<bool>) {
     loop {

@@ -6,26 +6,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream::{self, BoxStream, StreamExt as _};
+use futures_util::stream::{self, StreamExt as _};
 use tokio::io::AsyncReadExt as _;
 
-use super::draft::{Scrap, private_file};
+use super::{
+    Opened, Place,
+    draft::{Scrap, private_file},
+};
 
 /// Bytes that are read at once.
 const PIECE: usize = 64 << 10;
-
-/// The bytes of a file, piece by piece: it is never in memory as a whole.
-pub struct Opened {
-    pub size: u64,
-    pub pieces: BoxStream<'static, io::Result<Bytes>>,
-}
-
-impl std::fmt::Debug for Opened {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Opened({} bytes)", self.size)
-    }
-}
 
 /// The folder. Keys are paths below it, made by the shelf alone.
 #[derive(Clone, Debug)]
@@ -38,7 +30,24 @@ impl Folder {
         Self { root }
     }
 
-    pub async fn put_file(&self, key: String, file: Scrap) -> io::Result<()> {
+    async fn blocking<T: Send + 'static>(
+        &self,
+        key: &str,
+        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let place = self.root.join(key);
+        tokio::task::spawn_blocking(move || {
+            make_private(place.parent().expect("a key is below the folder"))?;
+            work(&place)
+        })
+        .await
+        .map_err(io::Error::other)?
+    }
+}
+
+#[async_trait]
+impl Place for Folder {
+    async fn put_file(&self, key: &str, file: Scrap) -> io::Result<()> {
         self.blocking(key, move |place| {
             std::fs::rename(&file.0, place)?;
             sync_folder(place)
@@ -46,8 +55,7 @@ impl Folder {
         .await
     }
 
-    /// `scrap` is a free name for the draft of it.
-    pub async fn write(&self, key: String, bytes: Vec<u8>, scrap: Scrap) -> io::Result<()> {
+    async fn write(&self, key: &str, bytes: Vec<u8>, scrap: Scrap) -> io::Result<()> {
         self.blocking(key, move |place| {
             write_new(&scrap.0, &bytes)?;
             std::fs::rename(&scrap.0, place)?;
@@ -56,8 +64,7 @@ impl Folder {
         .await
     }
 
-    /// As `write`, unless there is something already: then false. Of two who try, one gets true.
-    pub async fn create(&self, key: String, bytes: Vec<u8>, scrap: Scrap) -> io::Result<bool> {
+    async fn create(&self, key: &str, bytes: Vec<u8>, scrap: Scrap) -> io::Result<bool> {
         self.blocking(key, move |place| {
             write_new(&scrap.0, &bytes)?;
             match std::fs::hard_link(&scrap.0, place) {
@@ -69,21 +76,7 @@ impl Folder {
         .await
     }
 
-    /// What is there, unless it is longer than `limit`, which is an error.
-    pub async fn read(&self, key: &str, limit: u64) -> io::Result<Option<Vec<u8>>> {
-        let Some(opened) = self.open(key).await? else { return Ok(None) };
-        if opened.size > limit {
-            return Err(io::Error::other("the record of a file is too long"));
-        }
-        let mut bytes = Vec::new();
-        let mut pieces = opened.pieces;
-        while let Some(piece) = pieces.next().await {
-            bytes.extend_from_slice(&piece?);
-        }
-        Ok(Some(bytes))
-    }
-
-    pub async fn open(&self, key: &str) -> io::Result<Option<Opened>> {
+    async fn open(&self, key: &str) -> io::Result<Option<Opened>> {
         let file = match tokio::fs::File::open(self.root.join(key)).await {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -99,16 +92,14 @@ impl Folder {
         Ok(Some(Opened { size, pieces: pieces.boxed() }))
     }
 
-    /// Whether it was there or not.
-    pub async fn remove(&self, key: &str) -> io::Result<()> {
+    async fn remove(&self, key: &str) -> io::Result<()> {
         match tokio::fs::remove_file(self.root.join(key)).await {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// The names in a folder of the shelf.
-    pub async fn names(&self, folder: &'static str) -> io::Result<Vec<String>> {
+    async fn names(&self, folder: &'static str) -> io::Result<Vec<String>> {
         let path = self.root.join(folder);
         tokio::task::spawn_blocking(move || {
             let entries = match std::fs::read_dir(path) {
@@ -117,20 +108,6 @@ impl Folder {
                 Err(error) => return Err(error),
             };
             entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
-        })
-        .await
-        .map_err(io::Error::other)?
-    }
-
-    async fn blocking<T: Send + 'static>(
-        &self,
-        key: String,
-        work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
-    ) -> io::Result<T> {
-        let place = self.root.join(key);
-        tokio::task::spawn_blocking(move || {
-            make_private(place.parent().expect("a key is below the folder"))?;
-            work(&place)
         })
         .await
         .map_err(io::Error::other)?

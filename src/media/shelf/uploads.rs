@@ -65,8 +65,8 @@ impl Shelf {
         self.read(&place(attachment_id, "json")).await
     }
 
-    pub(in crate::media) async fn write_upload(&self, upload: &Upload) -> io::Result<()> {
-        self.write(place(upload.attachment_id, "json"), upload).await
+    pub async fn write_upload(&self, upload: &Upload) -> io::Result<()> {
+        self.write(&place(upload.attachment_id, "json"), upload).await
     }
 
     /// Takes a file for an answer to this complaint; false when it is another's, or too old. Repeating it is harmless.
@@ -79,7 +79,7 @@ impl Shelf {
             return Ok(false);
         }
         let words = serde_json::to_vec(&complaint_id).map_err(io::Error::other)?;
-        if self.place.create(place.clone(), words, self.scrap()).await? {
+        if self.place.create(&place, words, self.scrap()).await? {
             return Ok(true);
         }
         Ok(self.read::<Uuid>(&place).await? == Some(complaint_id))
