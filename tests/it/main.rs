@@ -13,6 +13,7 @@ mod conversation;
 mod crash;
 mod dns;
 mod dovecot;
+mod enclosed_letters;
 mod enclosures;
 mod gateways;
 mod letters;
