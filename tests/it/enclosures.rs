@@ -18,11 +18,11 @@ use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::{
-    harness::{ACCOUNT, TOKEN, World, body_signature, form, twilio_signature, until},
+    harness::{TOKEN, World, body_signature, repository, until},
     media::PHOTO,
 };
 
-const WORDS: &str = "Lampu jalan di depan pasar padam sejak Senin, warga takut lewat malam hari.";
+pub const WORDS: &str = "Lampu jalan di depan pasar padam sejak Senin, warga takut lewat malam hari.";
 pub const PDF: &[u8] = b"%PDF-1.7\n1 0 obj\r\n<< /Title (Surat tugas) >>\r\n--\r\n\xff\xfe\0endobj\n%%EOF\n";
 const SECRET: &str = "made-up-secret";
 
@@ -133,13 +133,19 @@ async fn taken_apart(method: &str, boundary: &str, body: Body) -> Asked {
 
 /// A gateway with the channels `telegram`, `wa` and `sms`.
 async fn chats() -> (World, Apis) {
+    chats_within(24).await
+}
+
+/// `hours` is how long WhatsApp takes more than a template.
+async fn chats_within(hours: u32) -> (World, Apis) {
     let (apis, port) = Apis::listen().await;
     let world = World::prepare().await;
     world.add_twilio("sms");
     world.write("config/secret", SECRET);
     world.write("config/bot_token", "1:made-up");
     world.manifest("telegram");
-    world.manifest("whatsapp-cloud");
+    let manifest = std::fs::read_to_string(repository("channels/whatsapp-cloud.toml")).expect("a manifest");
+    world.write("channels/whatsapp-cloud.toml", &manifest.replace("hours = 24,", &format!("hours = {hours},")));
     world.write(
         "config/channels/telegram.toml",
         &format!(
@@ -189,7 +195,7 @@ async fn complains_on_whatsapp(world: &World, apis: &Apis) -> String {
     complaint(world).await
 }
 
-async fn complaint(world: &World) -> String {
+pub async fn complaint(world: &World) -> String {
     let event = world.wait_for_events(1).await.remove(0);
     event["data"]["complaint_id"].as_str().expect("an id").to_owned()
 }
@@ -355,44 +361,15 @@ async fn a_file_outlives_its_gateway_until_its_provider_takes_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twilio_gets_the_link_of_a_file_in_its_form() {
-    let world = World::prepare().await;
-    world.manifest("twilio-whatsapp");
-    world.write(
-        "config/channels/twa.toml",
-        &format!(
-            "manifest = \"twilio-whatsapp\"\n[settings]\naccount_sid = \"{ACCOUNT}\"\nauth_token = {{ file = \"auth_token\" }}\n"
-        ),
-    );
-    world.write("config/loket.toml", "[media]\nfree_space = \"1 MiB\"\n");
-    let world = world.serve().await;
-    for (number, text) in (1..).zip([WORDS, "ya", "lewati", "kirim"]) {
-        let sid = format!("SM{number}");
-        let fields = [
-            ("MessageSid", sid.as_str()),
-            ("AccountSid", ACCOUNT),
-            ("SmsStatus", "received"),
-            ("From", "whatsapp:+6281100000001"),
-            ("To", "whatsapp:+6281500001708"),
-            ("Body", text),
-            ("NumMedia", "0"),
-        ];
-        let signature = twilio_signature("https://loket.example/in/twa", &fields);
-        assert_eq!(world.post("/in/twa", &[("x-twilio-signature", &signature)], form(&fields)).await.0, 200);
-        world.wait_for_sent(number).await;
-    }
-    let complaint = complaint(&world).await;
-    let photo = hand_in(&world, "foto.jpg", PHOTO).await;
-    let attachments = json!([{ "attachment_id": photo["attachment_id"], "caption": "Sudah menyala" }]);
-    assert_eq!(reply(&world, &complaint, "k1", attachments).await.0, 202);
-    let sent = world.wait_for_sent(6).await.remove(5);
-    assert_eq!((sent["To"].as_str(), sent["Body"].as_str()), ("whatsapp:+6281100000001", "Sudah menyala"));
-    let path = sent["MediaUrl"].strip_prefix("https://loket.example").expect("a link of ours");
-    let response = world.client.get(world.url(path)).send().await.expect("a reply");
-    let kind = response.headers()["content-type"].to_str().expect("a type").to_owned();
-    assert_eq!(
-        (kind.as_str(), hash(&response.bytes().await.expect("a body"))),
-        ("image/jpeg", photo["sha256"].as_str().expect("a hash").to_owned())
-    );
+async fn after_the_window_files_are_refused_and_words_alone_leave() {
+    let (world, apis) = chats_within(0).await;
+    let complaint = complains_on_whatsapp(&world, &apis).await;
+    let letter = hand_in(&world, "surat.pdf", PDF).await;
+    let (status, problem) =
+        reply(&world, &complaint, "k1", json!([{ "attachment_id": letter["attachment_id"] }])).await;
+    assert_eq!(status, 422, "{problem}");
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("wrote too long ago")), "{problem}");
+    assert_eq!(reply(&world, &complaint, "k1", json!([])).await.0, 202, "the key is free still");
+    assert_eq!(apis.wait_for(5).await[4].method, "template");
     world.finish().await;
 }

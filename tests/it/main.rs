@@ -14,6 +14,7 @@ mod crash;
 mod dns;
 mod dovecot;
 mod enclosed_letters;
+mod enclosed_twilio;
 mod enclosures;
 mod gateways;
 mod letters;
