@@ -14,8 +14,8 @@ use loket::{
     complaint::{Event, EventKind, Sensitivity, TrackingId},
     receipt::{ChannelId, ReceiptId},
     store::{
-        ClaimKey, ComplaintRecord, OutboxEntry, OutboxKind, QueuedEvent, SenderKey, SenderState, Settled, Store,
-        StoreLimits, Transition, VaultEntry, embedded::EmbeddedStore,
+        ClaimKey, ComplaintRecord, OutboxEntry, OutboxKind, Progress, QueuedEvent, SenderKey, SenderState, Settled,
+        Store, StoreLimits, Transition, VaultEntry, embedded::EmbeddedStore,
     },
 };
 use uuid::Uuid;
@@ -85,6 +85,8 @@ impl Maker {
             choices: Vec::new(),
             asks_location: false,
             fleeting: false,
+            enclosures: Vec::new(),
+            progress: Progress::default(),
         };
         Transition {
             turn: None,

@@ -18,7 +18,7 @@ use crate::{
     message::Choice,
     receipt::ChannelId,
     sender::Sender,
-    store::{LetterHead, OutboxEntry, OutboxKind},
+    store::{LetterHead, OutboxEntry, OutboxKind, Progress},
 };
 
 /// A number that gets more answers than [`LOOP_ANSWERS`] within this time talks to us as a machine does.
@@ -122,6 +122,8 @@ pub fn acknowledge(
         asks_location: said.asks_location,
         // A notice is said even late.
         fleeting: !said.choices.is_empty() && said.before.is_empty(),
+        enclosures: Vec::new(),
+        progress: Progress::default(),
     })
 }
 

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     complaint::{ContentDisclosure, ReporterDisclosure},
     diagnostic::{Diagnostic, Source},
+    media::shelf::bucket::Access,
     secret::SecretRef,
     units::{Size, Span},
 };
@@ -275,6 +276,8 @@ pub struct Resolved {
     pub timezone: TimeZone,
     pub tokens: Vec<Token>,
     pub store: StoreChoice,
+    /// Where files lie; None: in their folder.
+    pub bucket: Option<Access>,
     pub journal_key: Option<SecretSlice<u8>>,
     pub trusted_proxies: Vec<crate::network::Network>,
     /// Relays of our own for mail.
@@ -406,6 +409,7 @@ impl Config {
         let trusted_proxies = networks("trusted_proxies", &self.server.trusted_proxies, &mut mistakes);
         let trusted_relays = networks("trusted_networks", &self.smtp.trusted_networks, &mut mistakes);
         let store = StoreChoice::resolve(&self.store, &self.redis, folder, environment, &mut mistakes);
+        let bucket = self.media.bucket(folder, environment, &mut mistakes);
         if mistakes.found.is_empty() {
             let config_dir = folder.to_owned();
             return Ok(Resolved {
@@ -414,6 +418,7 @@ impl Config {
                 timezone,
                 tokens,
                 store,
+                bucket,
                 journal_key,
                 trusted_proxies,
                 trusted_relays,

@@ -4,11 +4,13 @@
 //! whether the request may have left. It follows no redirect, so that a credential never reaches a host that the manifest
 //! does not name, and shows no URL but the redacted one. Proxies of the environment (`HTTPS_PROXY`, `NO_PROXY`) are honoured.
 
-use std::{error::Error, time::Duration};
+use std::{error::Error, io, time::Duration};
 
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt as _};
 use reqwest::{
-    Client, ClientBuilder, Method, RequestBuilder,
-    header::{HeaderMap, HeaderName, HeaderValue},
+    Body, Client, ClientBuilder, Method, RequestBuilder,
+    header::{CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue},
     redirect::Policy,
 };
 
@@ -18,12 +20,16 @@ use crate::{
 };
 
 pub mod guarded;
+pub mod objects;
 
 /// Name, TCP and TLS together.
 const CONNECT: Duration = Duration::from_secs(5);
 
 /// From the first byte of ours to the last of theirs.
 const TOTAL: Duration = Duration::from_secs(15);
+
+/// The same for a request with a file. With what an answer may take before it, it is within the lease of the answer.
+const WITH_FILE: Duration = Duration::from_secs(35);
 
 /// Most bytes of an answer that are read. Behind them the connection is closed.
 const ANSWER: Size = Size::kib(64);
@@ -49,6 +55,18 @@ impl HttpError {
     /// May the other side have done what was asked?
     pub fn may_have_left(&self) -> bool {
         !matches!(self, Self::NotSent { .. })
+    }
+}
+
+/// The bytes of a file that is sent.
+pub struct FileBody {
+    pub size: u64,
+    pub pieces: BoxStream<'static, io::Result<Bytes>>,
+}
+
+impl std::fmt::Debug for FileBody {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "FileBody({} bytes)", self.size)
     }
 }
 
@@ -121,6 +139,21 @@ impl Http {
     /// [`why`] says the same without a URL.
     pub fn client(&self) -> Client {
         self.client.clone()
+    }
+
+    /// Sends a request whose body is followed by the bytes of a file and by `tail`. The file is never in memory as a whole.
+    pub async fn send_file(&self, outgoing: Outgoing, file: FileBody, tail: Vec<u8>) -> Result<Response, HttpError> {
+        let shown = format!("{} {}", outgoing.method, outgoing.shown);
+        let not_sent = |reason: &str| HttpError::NotSent { shown: shown.clone(), reason: reason.to_owned() };
+        let method = Method::from_bytes(outgoing.method.as_bytes()).map_err(|_| not_sent("the method is none"))?;
+        let mut headers = header_map(&outgoing.headers).map_err(|reason| not_sent(&reason))?;
+        let length = outgoing.body.len() as u64 + file.size + tail.len() as u64;
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        let around = |bytes: Vec<u8>| stream::once(async { Ok::<_, io::Error>(Bytes::from(bytes)) });
+        let body = around(outgoing.body).chain(file.pieces).chain(around(tail));
+        let request = self.client.request(method, &outgoing.url).headers(headers).timeout(WITH_FILE);
+        let sent = self.exchange(request.body(Body::wrap_stream(body)), &shown, ANSWER).await;
+        sent.map(|(response, _)| response)
     }
 
     async fn send_for(&self, outgoing: Outgoing, limit: Size) -> Result<(Response, bool), HttpError> {
@@ -223,14 +256,14 @@ fn cause(error: &reqwest::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use axum::{Router, body::Body, http::StatusCode, response::Redirect, routing::any};
+    use axum::{Router, http::StatusCode, response::Redirect, routing::any};
     use tokio::net::TcpListener;
 
     use super::*;
 
     /// A provider on the loopback.
     async fn provider() -> String {
-        let large = || async { Body::from(vec![b'x'; 200 << 10]) };
+        let large = || async { axum::body::Body::from(vec![b'x'; 200 << 10]) };
         let slow = || async {
             tokio::time::sleep(Duration::from_secs(30)).await;
             StatusCode::OK

@@ -24,19 +24,22 @@ use crate::{
 };
 
 mod fetch;
+pub mod inspect;
 pub mod job;
 pub mod kind;
+pub mod link;
 pub mod metadata;
+pub mod name;
 mod place;
+pub mod reception;
 pub mod scanner;
 pub mod shelf;
 mod tell;
 mod within;
 mod work;
 
+use inspect::Inspector;
 use job::Lists;
-use scanner::Scanner;
-use shelf::Shelf;
 
 /// Files at once.
 const LANES: usize = 4;
@@ -55,14 +58,9 @@ const STOP: Duration = Duration::from_secs(5);
 pub struct Terms {
     /// Of one file; a manifest may only lower it.
     pub max_size: Size,
-    /// Types by the bytes: `application/pdf`, `image/*`.
-    pub types: Vec<String>,
-    /// Below it nothing is fetched.
-    pub free_space: Size,
     /// Wait after the first try that failed; each is four times the one before it.
     pub retry_first: Span,
     pub retry_max: u32,
-    pub scanner: Option<Scanner>,
     /// `https://loket.example`, before `/v1/attachments/…`.
     pub public_url: String,
 }
@@ -71,7 +69,7 @@ pub struct Terms {
 #[derive(Debug)]
 pub struct Parts {
     pub terms: Terms,
-    pub shelf: Shelf,
+    pub inspector: Inspector,
     pub journal: Journal,
     pub http: Http,
     pub guarded: Guarded,

@@ -7,6 +7,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::receipt::Check;
 
@@ -194,6 +195,27 @@ pub struct Choice {
     pub key: String,
     /// At most 20 characters (the title of a reply button of WhatsApp).
     pub label: String,
+}
+
+/// A file that leaves with an answer.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enclosure {
+    /// Where the shelf has it.
+    pub attachment_id: Uuid,
+    /// As its bytes say.
+    pub media_type: String,
+    pub size_bytes: u64,
+    /// Cleaned, never empty.
+    pub filename: String,
+    /// Words under the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub caption: Option<String>,
+}
+
+impl fmt::Debug for Enclosure {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Enclosure({}, {} bytes)", self.attachment_id, self.size_bytes)
+    }
 }
 
 /// A text with its choices as numbered lines under it, for whoever cannot press a button; the text alone where there is

@@ -28,12 +28,15 @@ use crate::{
 mod attempt;
 mod backoff;
 mod courier;
+pub mod files;
 mod mailer;
 mod pace;
+mod parts;
 pub mod probe;
 mod tokens;
 
 use courier::{Counter, Courier};
+use files::Files;
 use pace::Pace;
 
 /// Sends of one channel at once, at most.
@@ -76,6 +79,8 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Its key signs the threads of letters.
     pub gateway: Arc<Gateway>,
+    /// Where the files of answers are.
+    pub files: Files,
     /// This gateway's name: under it the sending of a channel is held.
     pub owner: String,
     /// The channels as they are now.
@@ -126,7 +131,8 @@ struct Round {
 
 impl Outbox {
     pub fn new(store: Arc<dyn Store>, parts: Parts) -> Self {
-        let courier = Courier::new(Arc::clone(&store), parts.vault, parts.http, parts.metrics, parts.gateway);
+        let courier =
+            Courier::new(Arc::clone(&store), parts.vault, parts.http, parts.metrics, parts.gateway, parts.files);
         Self {
             courier: Arc::new(courier),
             store,

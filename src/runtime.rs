@@ -31,7 +31,7 @@ use crate::{
     letterbox::Letterbox,
     locale::Locales,
     mailbox,
-    media::{self, shelf::Shelf},
+    media::{self, inspect::Inspector, reception::Reception, shelf::Shelf},
     message::Message,
     normalise::normalise,
     outbox::{self, Outbox},
@@ -203,7 +203,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
     let channels = set.subscribe();
     let (applied, applied_through) = watch::channel(0);
     let http = Http::new().context("the HTTP client")?;
-    let shelf = Shelf::open(media_folder(&resolved)).context("the folder of the files")?;
+    let shelf = shelf(&resolved).context("where the files lie")?;
     let app = Arc::new(App {
         journal,
         store,
@@ -213,6 +213,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         vault: Arc::new(Vault::new(vault_key(&resolved))),
         metrics: Arc::new(Metrics::default()),
         http: http.clone(),
+        reception: reception(&resolved, &shelf),
         shelf: shelf.clone(),
         nonces: Arc::new(Nonces::default()),
         outbox_bell: Arc::new(Notify::new()),
@@ -229,6 +230,7 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
         metrics: app.metrics.clone(),
         gateway: app.gateway.clone(),
         channels: app.channels.clone(),
+        files: outbox::files::Files { shelf: shelf.clone(), link_life: app.resolved.config.media.link_life },
         owner: app.gateway.name.clone(),
         wake: app.outbox_bell.clone(),
         stop: stopped.clone(),
@@ -269,6 +271,8 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
             watching,
             tokio::spawn(keys::fetch(http, app.channels.clone(), stopped.clone())),
             tokio::spawn(housekeeping::sweep(app.journal.clone(), stopped.clone())),
+            tokio::spawn(housekeeping::try_shelf(app.shelf.clone())),
+            tokio::spawn(housekeeping::uploads(app.shelf.clone(), stopped.clone())),
             tokio::spawn(housekeeping::tend(app.clone(), stopped.clone())),
             tokio::spawn(housekeeping::reopened(app.clone(), stopped)),
         ],
@@ -276,24 +280,41 @@ pub async fn start(resolved: Resolved, listener: TcpListener, strictness: Strict
     })
 }
 
-fn media_folder(resolved: &Resolved) -> std::path::PathBuf {
-    resolved.config.media.folder.clone().unwrap_or_else(|| resolved.config.data_dir.join("media"))
+fn shelf(resolved: &Resolved) -> std::io::Result<Shelf> {
+    let folder = resolved.config.media.folder.clone().unwrap_or_else(|| resolved.config.data_dir.join("media"));
+    match &resolved.bucket {
+        Some(access) => Shelf::in_bucket(&folder, access),
+        None => Shelf::open(folder),
+    }
+}
+
+/// Files that come in and files that go out are looked at alike.
+fn inspector(resolved: &Resolved, shelf: Shelf) -> Inspector {
+    let section = &resolved.config.media;
+    Inspector {
+        shelf,
+        types: section.types.clone(),
+        scanner: section.clamd.clone().map(media::scanner::Scanner),
+        free_space: section.free_space,
+    }
+}
+
+fn reception(resolved: &Resolved, shelf: &Shelf) -> Reception {
+    let silence = resolved.config.server.body_timeout.duration();
+    Reception::new(inspector(resolved, shelf.clone()), resolved.config.media.max_size, silence)
 }
 
 fn media_parts(app: &App, shelf: Shelf) -> anyhow::Result<media::Parts> {
     let section = &app.resolved.config.media;
     let terms = media::Terms {
         max_size: section.max_size,
-        types: section.types.clone(),
-        free_space: section.free_space,
         retry_first: section.retry_first,
         retry_max: section.retry_max,
-        scanner: section.clamd.clone().map(media::scanner::Scanner),
         public_url: app.gateway.public_url.clone(),
     };
     Ok(media::Parts {
         terms,
-        shelf,
+        inspector: inspector(&app.resolved, shelf),
         journal: app.journal.clone(),
         http: app.http.clone(),
         guarded: Guarded::new().context("the HTTP client of files")?,
@@ -481,6 +502,8 @@ impl Running {
         }
         for task in self.others {
             task.abort();
+            // What it holds of the store is let go before whoever starts next opens it.
+            let _ = task.await;
         }
     }
 }

@@ -26,8 +26,17 @@ use tokio::{
 use tower::ServiceExt as _;
 
 use crate::{
-    channel::ChannelSet, config::Resolved, gateway::Gateway, http::Http, journal::Journal, media::shelf::Shelf,
-    pipeline::Rules, signature::replay::Nonces, store::Store, telemetry::Metrics, vault::Vault,
+    channel::ChannelSet,
+    config::Resolved,
+    gateway::Gateway,
+    http::Http,
+    journal::Journal,
+    media::{reception::Reception, shelf::Shelf},
+    pipeline::Rules,
+    signature::replay::Nonces,
+    store::Store,
+    telemetry::Metrics,
+    vault::Vault,
 };
 
 mod attachments;
@@ -39,6 +48,8 @@ mod page;
 mod problem;
 mod queues;
 mod receipts;
+mod replies;
+mod uploads;
 
 /// The API's description, and the page that shows it.
 pub const OPENAPI: &str = include_str!("server/openapi.json");
@@ -60,8 +71,10 @@ pub struct App {
     pub metrics: Arc<Metrics>,
     /// For what a provider wants to be asked.
     pub http: Http,
-    /// Files that came with complaints.
+    /// Files that came with complaints, and those of answers.
     pub shelf: Shelf,
+    /// Where the core hands in files of answers.
+    pub reception: Reception,
     pub nonces: Arc<Nonces>,
     pub outbox_bell: Arc<Notify>,
     pub queue_bell: Arc<Notify>,
@@ -91,8 +104,9 @@ pub fn router(app: Arc<App>) -> Router {
         .route("/v1/queues/{queue}/dead", get(queues::dead))
         .route("/v1/queues/{queue}/dead/requeue", post(queues::requeue))
         .route("/v1/complaints/{id}", get(complaints::show))
-        .route("/v1/complaints/{id}/replies", post(complaints::reply))
+        .route("/v1/complaints/{id}/replies", post(replies::reply))
         .route("/v1/complaints/{id}/status", post(complaints::status))
+        .route("/v1/attachments", post(uploads::take))
         .route("/v1/attachments/{id}", get(attachments::show))
         .route("/v1/receipts", get(receipts::list))
         .route("/v1/receipts/{id}", get(receipts::show))
@@ -105,6 +119,7 @@ pub fn router(app: Arc<App>) -> Router {
     Router::new()
         .route("/in/{channel}", any(intake::main))
         .route("/in/{channel}/{endpoint}", any(intake::endpoint))
+        .route("/files/{token}", get(attachments::linked))
         .route("/healthz", get(health::healthz))
         .route("/readyz", get(health::readyz))
         .route("/metrics", get(health::metrics))

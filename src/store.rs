@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     complaint::{Event, TrackingId},
-    message::{Choice, DeliveryStatus},
+    message::{Choice, DeliveryStatus, Enclosure},
     receipt::{ChannelId, ReceiptId},
 };
 
@@ -263,6 +263,34 @@ pub struct OutboxEntry {
     /// A question alone: it is of no use to a citizen who has written on since.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fleeting: bool,
+    /// Files that leave behind the words.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub enclosures: Vec<Enclosure>,
+    /// Which parts of it the provider took in tries that failed behind them.
+    #[serde(default, skip_serializing_if = "Progress::is_none")]
+    pub progress: Progress,
+}
+
+/// How far an answer of several parts has come: its words, cut to what the provider takes, then its files.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Pieces of the words that were taken, and how many there were: cut otherwise, they are said again.
+    pub texts: u16,
+    pub of_texts: u16,
+    pub files: u16,
+}
+
+impl Progress {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
+    fn is_none(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Was anything taken that had not been before?
+    pub fn is_beyond(self, before: Self) -> bool {
+        let texts_before = if self.of_texts == before.of_texts { before.texts } else { 0 };
+        self.texts > texts_before || self.files > before.files
+    }
 }
 
 /// What an answer by mail has besides its words.
@@ -300,8 +328,9 @@ impl std::fmt::Debug for OutboxEntry {
 pub enum SendOutcome {
     /// The provider took it; `external_id` is what its delivery reports will name.
     Sent { external_id: Option<String> },
-    /// Again at this time. `unknown`: the request left and no answer came, so it may have been sent.
-    Retry { at: Timestamp, failure: String, unknown: bool },
+    /// Again at this time. `unknown`: the request left and no answer came, so it may have been sent. `progress`: how far the
+    /// answer has come, with this try.
+    Retry { at: Timestamp, failure: String, unknown: bool, progress: Progress },
     /// Never again.
     Dead { failure: String },
 }

@@ -101,7 +101,7 @@ pub enum Capability {
 }
 
 impl Capability {
-    /// What it means for an answer. None: nothing. Media count for what comes in only: `[send]` has no place for files.
+    /// What it means for an answer. None: nothing. Media count for what comes in: `[send.media]` says whether files leave.
     pub fn of_replies(self) -> Option<ReplyCapability> {
         match self {
             Self::Text => Some(ReplyCapability::Text),

@@ -21,7 +21,9 @@ use crate::{
         Engine,
         mail::{Answering, Mail, Post},
         telegram::{self, Account, Updates},
+        webhook::send::Send,
     },
+    complaint::ReplyCapability,
     diagnostic::{Diagnostic, Source},
     receipt::ChannelId,
     secret::SecretRef,
@@ -387,6 +389,9 @@ pub fn channel(id: ChannelId, parts: &Parts<'_>, keyed: Keyed, terms: Terms, pub
         _ => parts.engine.webhook().is_some_and(|webhook| webhook.send.is_some()),
     };
     facts.capabilities = manifest.capabilities.iter().filter_map(|capability| capability.of_replies()).collect();
+    let send = parts.engine.webhook().and_then(|webhook| webhook.send.as_ref());
+    let takes_files = send.map_or(facts.can_reply, Send::takes_files);
+    facts.capabilities.extend(takes_files.then_some(ReplyCapability::Media));
     if let Some(post) = &post {
         facts.answers_a_day = Some(post.answers_a_day);
         facts.answers_aligned_only = post.answer == Answering::OnlyAligned;

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use axum::{
     Form, Json, Router,
+    body::Body,
     extract::{DefaultBodyLimit, Path, Query, State},
     http::{StatusCode, header},
     response::{Html, IntoResponse, Response},
@@ -49,7 +50,7 @@ pub fn router(providers: Arc<Providers>, app: Arc<App>) -> Router {
         .route("/act", post(act::act).layer(DefaultBodyLimit::max(LARGEST.as_usize())))
         .route("/file/{channel}/{id}", get(file))
         .route("/stored/{id}", get(stored))
-        .route("/sample.jpg", get(|| async { picture(PHOTO.to_vec(), "image/jpeg") }))
+        .route("/sample.jpg", get(|| async { picture(Body::from(PHOTO), "image/jpeg") }))
         .route("/2010-04-01/Accounts/{account}/Messages.json", post(take))
         .with_state(World { providers, app })
 }
@@ -133,7 +134,7 @@ async fn file(State(world): State<World>, Path((channel, id)): Path<(String, Str
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
     match files.find(&id).as_deref() {
-        Some(File { bytes, media_type, .. }) if kind::is_picture(media_type) => picture(bytes.to_vec(), media_type),
+        Some(File { bytes, media_type, .. }) if kind::is_picture(media_type) => picture(Body::from(bytes.clone()), media_type),
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -145,18 +146,18 @@ async fn stored(State(world): State<World>, Path(id): Path<Uuid>) -> Response {
     if record.file.state != AttachmentState::Stored || !kind::is_picture(&media_type) {
         return StatusCode::NOT_FOUND.into_response();
     }
-    match tokio::fs::read(world.app.shelf.path(id)).await {
-        Ok(bytes) => picture(bytes, &media_type),
-        Err(_) => StatusCode::NOT_FOUND.into_response(),
+    match world.app.shelf.bytes(id).await {
+        Ok(Some(opened)) => picture(Body::from_stream(opened.pieces), &media_type),
+        _ => StatusCode::NOT_FOUND.into_response(),
     }
 }
 
 /// A browser paints it and runs nothing of it.
-fn picture(bytes: Vec<u8>, media_type: &str) -> Response {
+fn picture(body: Body, media_type: &str) -> Response {
     let headers = [
         (header::CONTENT_TYPE, media_type),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox"),
     ];
-    (headers, bytes).into_response()
+    (headers, body).into_response()
 }

@@ -105,6 +105,7 @@ pub fn resolved(folder: &Path, address: SocketAddr) -> Resolved {
         config_dir: folder.join("config"),
         timezone,
         tokens: vec![Token { scopes: vec![Scope::Core, Scope::Operator], value: SecretString::from(token) }],
+        bucket: None,
         store: StoreChoice::Embedded,
         journal_key: None,
         trusted_proxies: Vec::new(),

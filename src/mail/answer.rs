@@ -5,6 +5,10 @@ use ring::hmac;
 use uuid::Uuid;
 
 use super::token::{message_id, token};
+use crate::units::Size;
+
+/// Most bytes of all files of a letter. In base64 they are a third larger, and mail servers take letters of 20 MB or more.
+pub const ENCLOSED: Size = Size::mib(12);
 
 /// What is to be said.
 #[derive(Clone, Copy)]

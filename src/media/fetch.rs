@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::{
     place::{Places, origin},
-    shelf::{Draft, DraftError},
+    shelf::draft::{Draft, DraftError},
 };
 use crate::{
     adapter::webhook::send::{

@@ -13,7 +13,7 @@ use crate::{
     complaint::{FileRecord, Sensitivity, TrackingId, hex},
     message::Attachment,
     receipt::{ChannelId, ReceiptId},
-    store::{OutboxEntry, OutboxKind, SenderKey},
+    store::{OutboxEntry, OutboxKind, Progress, SenderKey},
 };
 
 /// Where a job stands.
@@ -167,6 +167,8 @@ pub fn entries(
             choices: Vec::new(),
             asks_location: false,
             fleeting: false,
+            enclosures: Vec::new(),
+            progress: Progress::default(),
         }
     };
     records.iter().zip(&files.attachments).enumerate().map(entry).collect()

@@ -26,7 +26,7 @@ pub fn is_cleaned(kind: &str) -> bool {
 /// Copies a picture without its metadata into a new file. Blocking.
 pub fn clean_file(kind: &str, from: &Path, to: &Path) -> io::Result<Exif> {
     let mut source = BufReader::with_capacity(64 << 10, File::open(from)?);
-    let mut target = BufWriter::with_capacity(64 << 10, super::shelf::private_file(to)?);
+    let mut target = BufWriter::with_capacity(64 << 10, super::shelf::draft::private_file(to)?);
     let exif = clean(kind, &mut source, &mut target)?;
     target.flush()?;
     Ok(exif)

@@ -1,17 +1,20 @@
-//! The folder of the files: `<first two digits>/<attachment id>` and a record beside it, `<attachment id>.json`.
+//! The shelf: where the bytes of files lie, each under its attachment id, `<last two digits>/<attachment id>`, with a record
+//! beside it, `<attachment id>.json`. Files that the core handed in for its answers have theirs below `uploads/`.
 //!
-//! Nothing that a stranger wrote stands in a name. A file is written as a draft, and moved to its place when all of it is on
-//! the disk; files are `0600` and folders `0700`.
+//! Nothing that a stranger wrote stands in a name. A file is written as a draft in a local folder, and put to its place when all
+//! of it is there; to put it again is harmless.
 
 use std::{
-    io,
+    fmt, io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use ring::digest;
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures_util::stream::{BoxStream, StreamExt as _};
 use serde::{Deserialize, Serialize};
-use tokio::io::AsyncWriteExt as _;
 use uuid::Uuid;
 
 use crate::{
@@ -20,10 +23,17 @@ use crate::{
     units::Size,
 };
 
-/// Bytes of a file that its type is recognised by.
-const HEAD: usize = 8 << 10;
+pub mod bucket;
+pub mod draft;
+mod folder;
+pub mod uploads;
+
+use bucket::{Access, Bucket};
+use draft::{Draft, Scrap, Whole};
+use folder::Folder;
+
 /// A record is a few hundred bytes, of which a name may be most.
-const LONGEST_RECORD: u64 = 64 << 10;
+const LONGEST_RECORD: usize = 64 << 10;
 /// A draft that old belongs to a try that is over.
 const DRAFT_AGE: Duration = Duration::from_hours(1);
 
@@ -38,187 +48,143 @@ pub struct Record {
     pub told: bool,
 }
 
-/// The folder.
+/// The bytes of a file, piece by piece: it is never in memory as a whole.
+pub struct Opened {
+    pub size: u64,
+    pub pieces: BoxStream<'static, io::Result<Bytes>>,
+}
+
+impl fmt::Debug for Opened {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "Opened({} bytes)", self.size)
+    }
+}
+
+/// Where what is whole lies, under keys that the shelf makes. What is written is durable before a method returns.
+#[async_trait]
+trait Place: fmt::Debug + Send + Sync {
+    /// Puts a whole file there, over what there was.
+    async fn put_file(&self, key: &str, file: Scrap) -> io::Result<()>;
+
+    /// The same with a few bytes. `scrap` is a free name for a draft of them.
+    async fn write(&self, key: &str, bytes: Vec<u8>, scrap: Scrap) -> io::Result<()>;
+
+    /// As `write`, unless there is something already: then false. Of two who try, one gets true.
+    async fn create(&self, key: &str, bytes: Vec<u8>, scrap: Scrap) -> io::Result<bool>;
+
+    async fn open(&self, key: &str) -> io::Result<Option<Opened>>;
+
+    /// Whether it was there or not.
+    async fn remove(&self, key: &str) -> io::Result<()>;
+
+    /// The names below a folder of the shelf.
+    async fn names(&self, folder: &'static str) -> io::Result<Vec<String>>;
+}
+
+/// The shelf. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Shelf {
-    folder: PathBuf,
-}
-
-/// A file that is being written.
-pub struct Draft {
-    path: PathBuf,
-    file: tokio::fs::File,
-    hash: digest::Context,
-    size: u64,
-    limit: u64,
-    head: Vec<u8>,
-}
-
-impl std::fmt::Debug for Draft {
-    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(out, "Draft({} of {} bytes)", self.size, self.limit)
-    }
-}
-
-/// Why bytes were not written. Each is a decision of the caller.
-#[derive(Debug, thiserror::Error)]
-pub enum DraftError {
-    #[error("the file is larger than the limit")]
-    TooLarge,
-    #[error("the folder of the files cannot be written: {0}")]
-    Io(#[from] io::Error),
-}
-
-/// A whole file that is on the disk and not yet on the shelf.
-#[derive(Debug)]
-pub struct Whole {
-    pub path: Scrap,
-    pub size: u64,
-    pub sha256: String,
-    pub head: Vec<u8>,
-}
-
-/// A path whose file goes with it.
-#[derive(Debug)]
-pub struct Scrap(pub PathBuf);
-
-impl Drop for Scrap {
-    fn drop(&mut self) {
-        // It may have been moved to its place.
-        let _ = std::fs::remove_file(&self.0);
-    }
+    /// Local: what is not whole yet.
+    incoming: PathBuf,
+    place: Arc<dyn Place>,
 }
 
 impl Shelf {
-    /// Makes the folder, and removes the drafts of tries that are over. Blocking.
+    /// Everything in a folder. Blocking.
     pub fn open(folder: PathBuf) -> io::Result<Self> {
-        make_private(&folder.join("incoming"))?;
-        let shelf = Self { folder };
-        for entry in std::fs::read_dir(shelf.folder.join("incoming"))? {
-            let entry = entry?;
-            let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
-            if age > DRAFT_AGE {
-                std::fs::remove_file(entry.path())?;
-            }
+        let incoming = incoming(&folder)?;
+        Ok(Self { incoming, place: Arc::new(Folder::new(folder)) })
+    }
+
+    /// Drafts in a folder, and what is whole in a bucket, which is not asked yet. Blocking.
+    pub fn in_bucket(folder: &Path, access: &Access) -> io::Result<Self> {
+        Ok(Self { incoming: incoming(folder)?, place: Arc::new(Bucket::new(access)?) })
+    }
+
+    /// Does the place keep what it is given, and does it give a name to one of two only? The error is for operators.
+    pub async fn check(&self) -> Result<(), String> {
+        let key = format!("check/{}", hex(&clock::random::<16>()));
+        let create = async || self.place.create(&key, b"loket".to_vec(), self.scrap()).await;
+        let failed = |error: io::Error| error.to_string();
+        let (first, second) = (create().await.map_err(failed)?, create().await.map_err(failed)?);
+        self.place.remove(&key).await.map_err(failed)?;
+        if first && !second {
+            return Ok(());
         }
-        Ok(shelf)
+        Err("it does not know conditional writes (If-None-Match): a file of an answer might leave for two complaints"
+            .into())
     }
 
-    pub fn path(&self, attachment_id: Uuid) -> PathBuf {
-        // The last digits are random; the first are the time, and would put a week of files into one folder.
-        let name = attachment_id.to_string();
-        self.folder.join(&name[name.len() - 2..]).join(name)
-    }
-
-    fn record_path(&self, attachment_id: Uuid) -> PathBuf {
-        self.path(attachment_id).with_extension("json")
-    }
-
-    /// Bytes that are free on the disk.
+    /// Bytes that are free on the disk that drafts are written to.
     pub fn free(&self) -> io::Result<Size> {
-        let stats = rustix::fs::statvfs(&self.folder)?;
+        let stats = rustix::fs::statvfs(&self.incoming)?;
         Ok(Size::bytes(stats.f_bavail.saturating_mul(stats.f_frsize)))
     }
 
     /// A name for a draft, which nobody has yet.
     pub fn scrap(&self) -> Scrap {
-        Scrap(self.folder.join("incoming").join(hex(&clock::random::<16>())))
+        Scrap(self.incoming.join(hex(&clock::random::<16>())))
     }
 
     /// Begins a file of at most `limit` bytes.
     pub fn draft(&self, limit: Size) -> io::Result<(Draft, Scrap)> {
-        let scrap = self.scrap();
-        let file = private_file(&scrap.0)?;
-        let draft = Draft {
-            path: scrap.0.clone(),
-            file: tokio::fs::File::from_std(file),
-            hash: digest::Context::new(&digest::SHA256),
-            size: 0,
-            limit: limit.as_u64(),
-            head: Vec::new(),
-        };
-        Ok((draft, scrap))
+        Draft::begin(self.scrap(), limit)
     }
 
     /// Puts a file to its place, durably. Repeating it is harmless.
     pub async fn put(&self, attachment_id: Uuid, whole: Whole) -> io::Result<()> {
-        let place = self.path(attachment_id);
-        tokio::task::spawn_blocking(move || {
-            let folder = place.parent().expect("the place is in a folder");
-            make_private(folder)?;
-            std::fs::rename(&whole.path.0, &place)?;
-            std::fs::File::open(folder)?.sync_all()
-        })
-        .await
-        .map_err(io::Error::other)?
+        self.place.put_file(&key(attachment_id), whole.path).await
+    }
+
+    /// The bytes of a file; None where there is none.
+    pub async fn bytes(&self, attachment_id: Uuid) -> io::Result<Option<Opened>> {
+        self.place.open(&key(attachment_id)).await
     }
 
     /// The record of a file; None while it has none.
     pub async fn record(&self, attachment_id: Uuid) -> io::Result<Option<Record>> {
-        let path = self.record_path(attachment_id);
-        match tokio::fs::metadata(&path).await {
-            Ok(metadata) if metadata.len() <= LONGEST_RECORD => {}
-            Ok(_) => return Err(io::Error::other("the record of a file is too long")),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        }
-        let bytes = tokio::fs::read(&path).await?;
-        serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other)
+        self.read(&format!("{}.json", key(attachment_id))).await
     }
 
     /// Writes the record, durably.
     pub async fn write_record(&self, record: &Record) -> io::Result<()> {
-        let (place, scrap) = (self.record_path(record.file.attachment_id), self.scrap());
-        let bytes = serde_json::to_vec(record).map_err(io::Error::other)?;
-        tokio::task::spawn_blocking(move || {
-            use std::io::Write as _;
-            let folder = place.parent().expect("the place is in a folder");
-            make_private(folder)?;
-            let mut file = private_file(&scrap.0)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            std::fs::rename(&scrap.0, &place)?;
-            std::fs::File::open(folder)?.sync_all()
-        })
-        .await
-        .map_err(io::Error::other)?
-    }
-}
-
-impl Draft {
-    /// How much there is room for.
-    pub fn limit(&self) -> u64 {
-        self.limit
+        self.write(&format!("{}.json", key(record.file.attachment_id)), record).await
     }
 
-    pub async fn write(&mut self, bytes: &[u8]) -> Result<(), DraftError> {
-        let size = self.size + bytes.len() as u64;
-        if size > self.limit {
-            return Err(DraftError::TooLarge);
+    async fn read<T: serde::de::DeserializeOwned>(&self, key: &str) -> io::Result<Option<T>> {
+        let Some(mut opened) = self.place.open(key).await? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        while let Some(piece) = opened.pieces.next().await {
+            bytes.extend_from_slice(&piece?);
+            if bytes.len() > LONGEST_RECORD {
+                return Err(io::Error::other("the record of a file is too long"));
+            }
         }
-        self.size = size;
-        self.hash.update(bytes);
-        let room = HEAD - self.head.len();
-        self.head.extend_from_slice(&bytes[..bytes.len().min(room)]);
-        Ok(self.file.write_all(bytes).await?)
+        serde_json::from_slice(&bytes).map(Some).map_err(io::Error::other)
     }
 
-    /// The whole file, durably.
-    pub async fn finish(mut self, scrap: Scrap) -> io::Result<Whole> {
-        debug_assert_eq!(self.path, scrap.0);
-        self.file.flush().await?;
-        self.file.sync_all().await?;
-        Ok(Whole { path: scrap, size: self.size, sha256: hex(self.hash.finish().as_ref()), head: self.head })
+    async fn write<T: Serialize>(&self, key: &str, record: &T) -> io::Result<()> {
+        let bytes = serde_json::to_vec(record).map_err(io::Error::other)?;
+        self.place.write(key, bytes, self.scrap()).await
     }
 }
 
-/// A new file that is ours alone; one that is there already is none of ours.
-pub fn private_file(path: &Path) -> io::Result<std::fs::File> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+/// The last digits of an id are random; the first are the time, and would put a week of files into one folder.
+fn key(attachment_id: Uuid) -> String {
+    let name = attachment_id.to_string();
+    format!("{}/{name}", &name[name.len() - 2..])
 }
 
-fn make_private(folder: &Path) -> io::Result<()> {
-    use std::os::unix::fs::DirBuilderExt as _;
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+/// The folder of drafts, without those of tries that are over.
+fn incoming(folder: &Path) -> io::Result<PathBuf> {
+    let incoming = folder.join("incoming");
+    folder::make_private(&incoming)?;
+    for entry in std::fs::read_dir(&incoming)? {
+        let entry = entry?;
+        let age = entry.metadata()?.modified()?.elapsed().unwrap_or_default();
+        if age > DRAFT_AGE {
+            std::fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(incoming)
 }

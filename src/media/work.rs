@@ -12,26 +12,29 @@ use tokio::time::Instant;
 use super::{
     Parts, Terms,
     fetch::{Failing, Trip},
+    inspect::{Fate, Inspected, Inspector},
     job::Job,
-    kind, metadata,
-    scanner::Verdict,
-    shelf::{Draft, Record, Shelf, Whole},
+    shelf::{
+        Record, Shelf,
+        draft::{Draft, Whole},
+    },
     tell, within,
 };
 use crate::{
     adapter::webhook::{rules::MediaRules, send::media::Wanted},
     channel::{Channel, ChannelSet},
     clock,
-    complaint::{AttachmentState, Exif, FileRecord, RejectReason, Scan, ScanResult},
+    complaint::{AttachmentState, FileRecord, RejectReason},
     http::{Http, guarded::Guarded},
     journal::Journal,
-    store::{OutboxEntry, SendOutcome, Store, StoreError},
+    store::{OutboxEntry, Progress, SendOutcome, Store, StoreError},
     telemetry::Metrics,
-    units::Size,
 };
 
 /// The longest that a manifest's `timeout` may let a try take: well within the lease.
 const LONGEST_TRY: Duration = Duration::from_mins(4);
+/// For a file on its way to the shelf, which may be a bucket far away: with the try and the scanner within the lease.
+const LONGEST_PUT: Duration = Duration::from_mins(3);
 /// Wait after a failure that is ours: the disk, the scanner, a channel that is closed.
 const OUR_WAIT: SignedDuration = SignedDuration::from_secs(60);
 /// Longest wait between two tries.
@@ -48,6 +51,7 @@ pub(super) struct Desk {
     pub store: Arc<dyn Store>,
     terms: Terms,
     shelf: Shelf,
+    inspector: Inspector,
     journal: Journal,
     http: Http,
     guarded: Guarded,
@@ -69,9 +73,9 @@ enum Came {
 
 impl Desk {
     pub fn new(store: Arc<dyn Store>, parts: Parts) -> Self {
-        let Parts { terms, shelf, journal, http, guarded, metrics, channels, .. } = parts;
-        let receipts = Semaphore::new(1);
-        Self { store, terms, shelf, journal, http, guarded, metrics, channels, receipts }
+        let Parts { terms, inspector, journal, http, guarded, metrics, channels, .. } = parts;
+        let (shelf, receipts) = (inspector.shelf.clone(), Semaphore::new(1));
+        Self { store, terms, shelf, inspector, journal, http, guarded, metrics, channels, receipts }
     }
 
     /// One try, recorded.
@@ -87,7 +91,12 @@ impl Desk {
             Ok(outcome) => outcome,
             Err(reason) => {
                 tracing::warn!(complaint.id = %job.complaint_id, %reason, "a file waits");
-                SendOutcome::Retry { at: later(OUR_WAIT), failure: reason, unknown: false }
+                SendOutcome::Retry {
+                    at: later(OUR_WAIT),
+                    failure: reason,
+                    unknown: false,
+                    progress: Progress::default(),
+                }
             }
         };
         self.record(entry, outcome).await;
@@ -102,7 +111,12 @@ impl Desk {
                 Came::Again { at, reason } => {
                     tracing::info!(complaint.id = %job.complaint_id, %reason, "a file is tried again");
                     self.metrics.media(job.channel.as_str(), "retry", 0);
-                    return Ok(SendOutcome::Retry { at, failure: reason, unknown: false });
+                    return Ok(SendOutcome::Retry {
+                        at,
+                        failure: reason,
+                        unknown: false,
+                        progress: Progress::default(),
+                    });
                 }
                 Came::Final(file) => {
                     let record =
@@ -141,7 +155,7 @@ impl Desk {
         let Some(channel) = self.channels.borrow().open(job.channel.as_str()).cloned() else {
             return Came::Again { at: later(OUR_WAIT), reason: "the channel of the file is not open".to_owned() };
         };
-        if let Err(reason) = self.ready().await {
+        if let Err(reason) = self.inspector.ready().await {
             return Came::Again { at: later(OUR_WAIT), reason };
         }
         let rules = channel.manifest.media.as_ref();
@@ -151,18 +165,6 @@ impl Desk {
         match self.obtain(&channel, rules, job).await {
             Ok(whole) => self.keep(job, whole).await.unwrap_or_else(|failing| self.failed(entry, job, rules, failing)),
             Err(failing) => self.failed(entry, job, rules, failing),
-        }
-    }
-
-    /// Is there room, and is the scanner there?
-    async fn ready(&self) -> Result<(), String> {
-        let free = self.shelf.free().map_err(|error| format!("the folder of the files: {error}"))?;
-        if free < self.terms.free_space {
-            return Err(format!("less than {} is free on the disk of the files", self.terms.free_space));
-        }
-        match &self.terms.scanner {
-            Some(scanner) => scanner.ping().await,
-            None => Ok(()),
         }
     }
 
@@ -189,75 +191,32 @@ impl Desk {
         Ok(draft.write(&bytes).await?)
     }
 
-    /// Looks at the file, cleans it, has it scanned, and puts it on the shelf.
+    /// Looks at the file, and puts it on the shelf.
     async fn keep(&self, job: &Job, whole: Whole) -> Result<Came, Failing> {
-        if whole.size == 0 {
-            return Ok(reject(job, RejectReason::Empty));
-        }
-        let kind = kind::sniff(&whole.head);
-        let seen = FileRecord {
-            detected_media_type: Some(kind.to_owned()),
-            size_bytes: Some(whole.size),
-            sha256: Some(whole.sha256.clone()),
-            ..job.file.clone()
-        };
-        if !kind::is_allowed(kind, &self.terms.types) {
-            return Ok(rejected(seen, RejectReason::TypeNotAllowed));
-        }
-        let scan = match &self.terms.scanner {
-            None => Scan { engine: None, result: ScanResult::NotScanned, at: None },
-            Some(scanner) => {
-                let result = match scanner.scan(&whole.path.0).await.map_err(Failing::Ours)? {
-                    Verdict::Clean => ScanResult::Clean,
-                    Verdict::Infected => ScanResult::Infected,
+        let Inspected { kind, scan, fate } = self.inspector.inspect(whole).await?;
+        let mut file = FileRecord { detected_media_type: kind.map(str::to_owned), scan, ..job.file.clone() };
+        match fate {
+            Fate::Bad { reason: RejectReason::Empty, .. } => Ok(reject(job, RejectReason::Empty)),
+            Fate::Bad { size, sha256, reason } => {
+                (file.size_bytes, file.sha256) = (Some(size), Some(sha256));
+                Ok(rejected(file, reason))
+            }
+            Fate::Good { whole, exif } => {
+                let url = format!("{}/v1/attachments/{}", self.terms.public_url, file.attachment_id);
+                let file = FileRecord {
+                    state: AttachmentState::Stored,
+                    size_bytes: Some(whole.size),
+                    sha256: Some(whole.sha256.clone()),
+                    url: Some(url),
+                    exif,
+                    ..file
                 };
-                Scan { engine: Some("clamd".to_owned()), result, at: Some(clock::now().to_string()) }
+                let put = tokio::time::timeout(LONGEST_PUT, self.shelf.put(file.attachment_id, whole)).await;
+                let put = put.map_err(|_| Failing::Ours("the place of the files is too slow".to_owned()))?;
+                put.map_err(|error| Failing::Ours(error.to_string()))?;
+                Ok(Came::Final(Box::new(file)))
             }
-        };
-        let is_infected = scan.result == ScanResult::Infected;
-        let seen = FileRecord { scan: Some(scan), ..seen };
-        if is_infected {
-            return Ok(rejected(seen, RejectReason::Malware));
         }
-        let (whole, exif) = self.cleaned(kind, whole).await?;
-        let file = FileRecord {
-            state: AttachmentState::Stored,
-            size_bytes: Some(whole.size),
-            sha256: Some(whole.sha256.clone()),
-            url: Some(format!("{}/v1/attachments/{}", self.terms.public_url, seen.attachment_id)),
-            exif,
-            ..seen
-        };
-        let put = self.shelf.put(file.attachment_id, whole).await;
-        put.map_err(|error| Failing::Ours(error.to_string()))?;
-        Ok(Came::Final(Box::new(file)))
-    }
-
-    /// The picture without what it says of its maker. A picture that cannot be read is not given out: what is in it is not
-    /// known.
-    async fn cleaned(&self, kind: &'static str, whole: Whole) -> Result<(Whole, Option<Exif>), Failing> {
-        if !metadata::is_cleaned(kind) {
-            return Ok((whole, None));
-        }
-        let ours = |error: std::io::Error| Failing::Ours(error.to_string());
-        // What is cut out is never more than what was there; a WebP gains a byte of padding.
-        let (mut draft, scrap) = self.shelf.draft(Size::bytes(whole.size + 16)).map_err(ours)?;
-        let source = self.shelf.scrap();
-        let (from, to) = (whole.path.0.clone(), source.0.clone());
-        let cleaned = tokio::task::spawn_blocking(move || metadata::clean_file(kind, &from, &to)).await;
-        let exif = cleaned.map_err(|_| Failing::again("the picture could not be taken apart"))?.map_err(ours)?;
-        // Reading it back gives size and hash of what is stored, and of nothing else.
-        let mut file = tokio::fs::File::open(&source.0).await.map_err(ours)?;
-        let mut piece = vec![0; 64 << 10];
-        loop {
-            let length = tokio::io::AsyncReadExt::read(&mut file, &mut piece).await.map_err(ours)?;
-            if length == 0 {
-                break;
-            }
-            draft.write(&piece[..length]).await?;
-        }
-        let whole = draft.finish(scrap).await.map_err(ours)?;
-        Ok((whole, Some(exif)))
     }
 
     /// What becomes of a try that failed: the next, or the end.

@@ -5,7 +5,10 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::backoff;
-use crate::{adapter::webhook::rules::RetryRules, store::SendOutcome};
+use crate::{
+    adapter::webhook::rules::RetryRules,
+    store::{Progress, SendOutcome},
+};
 
 /// What one try gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,8 +39,15 @@ impl Tried {
         Self::Never { reason: reason.into() }
     }
 
-    /// The outcome after `tries` tries with this one, and the word of the metric.
-    pub fn outcome(self, rules: &RetryRules, tries: u32, now: Timestamp, draw: u64) -> (SendOutcome, &'static str) {
+    /// The outcome after `tries` tries with this one, and the word of the metric. `progress` is how far the answer has come.
+    pub fn outcome(
+        self,
+        rules: &RetryRules,
+        tries: u32,
+        progress: Progress,
+        now: Timestamp,
+        draw: u64,
+    ) -> (SendOutcome, &'static str) {
         match self {
             Self::Sent { external_id } => (SendOutcome::Sent { external_id }, "sent"),
             Self::Never { reason } => (SendOutcome::Dead { failure: reason }, "dead"),
@@ -54,7 +64,7 @@ impl Tried {
                 // A wait is a hundred years at most, and the clock far from its end.
                 let at = wait.ok().and_then(|wait| now.checked_add(wait).ok()).unwrap_or(Timestamp::MAX);
                 let word = if is_unknown { "unknown" } else { "retry" };
-                (SendOutcome::Retry { at, failure: reason, unknown: is_unknown }, word)
+                (SendOutcome::Retry { at, failure: reason, unknown: is_unknown, progress }, word)
             }
         }
     }
@@ -69,17 +79,20 @@ mod tests {
         let rules = RetryRules { max: 3, ..RetryRules::default() };
         let now = Timestamp::UNIX_EPOCH;
         let tried = Tried::Again { after: Some(Duration::from_secs(30)), reason: "busy".to_owned(), is_unknown: true };
-        let (outcome, word) = tried.clone().outcome(&rules, 2, now, 0);
+        let progress = Progress { texts: 1, of_texts: 2, files: 0 };
+        let (outcome, word) = tried.clone().outcome(&rules, 2, progress, now, 0);
         let at = now + Duration::from_secs(30);
-        assert_eq!((outcome, word), (SendOutcome::Retry { at, failure: "busy".to_owned(), unknown: true }, "unknown"));
-        let (outcome, word) = tried.outcome(&rules, 3, now, 0);
+        let expected = SendOutcome::Retry { at, failure: "busy".to_owned(), unknown: true, progress };
+        assert_eq!((outcome, word), (expected, "unknown"));
+        let (outcome, word) = tried.outcome(&rules, 3, progress, now, 0);
         let failure = "given up after 3 tries, it may have been sent: busy".to_owned();
         assert_eq!((outcome, word), (SendOutcome::Dead { failure }, "dead"));
     }
 
     #[test]
     fn a_capped_acknowledgement_is_counted_as_such() {
-        let (outcome, word) = Tried::Capped.outcome(&RetryRules::default(), 1, Timestamp::UNIX_EPOCH, 0);
+        let (outcome, word) =
+            Tried::Capped.outcome(&RetryRules::default(), 1, Progress::default(), Timestamp::UNIX_EPOCH, 0);
         let failure = "daily cap of acknowledgements reached".to_owned();
         assert_eq!((outcome, word), (SendOutcome::Dead { failure }, "capped"));
     }

@@ -1,37 +1,34 @@
 //! The courier carries one entry: looks its address up, composes, sends, judges, and records what became of it.
 //!
-//! A text of several parts is one entry. A try that fails in the middle repeats all of them, each under its own
-//! idempotency key, so that a provider that honours the key sends none twice; one that does not may.
+//! A text of several parts and its files are one entry; how its parts leave through a provider stands in `parts`.
 
 use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
     LEASE,
     attempt::Tried,
-    mailer::Mailer,
+    files::{Files, Missing},
+    mailer::{LetterFile, Mailer},
     pace::Pace,
-    tokens::{Tokens, exposed},
+    tokens::Tokens,
 };
 use crate::{
     adapter::{
         mail::Post,
-        webhook::{
-            rules::RetryRules,
-            send::{Judgement, Letter, Outgoing, Parts, Send, Standing},
-        },
+        webhook::{rules::RetryRules, send::Send},
     },
     channel::Channel,
     clock,
     gateway::Gateway,
     http::Http,
-    mail::answer::{Desk, Draft, Writer, answer},
+    mail::answer::{Desk, Draft, ENCLOSED, Writer, answer},
     mapping::Surroundings,
-    message::numbered,
+    message::{Enclosure, numbered},
     receipt::ChannelId,
-    store::{OutboxEntry, OutboxKind, SendOutcome, Store, StoreError},
+    store::{OutboxEntry, OutboxKind, Progress, SendOutcome, Store, StoreError},
     telemetry::Metrics,
     vault::{Address, Vault},
 };
@@ -49,11 +46,14 @@ const BUDGET_DAY: SignedDuration = SignedDuration::from_hours(48);
 pub(super) struct Courier {
     store: Arc<dyn Store>,
     vault: Arc<Vault>,
-    http: Http,
+    pub(super) http: Http,
     metrics: Arc<Metrics>,
-    gateway: Arc<Gateway>,
-    tokens: Tokens,
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) tokens: Tokens,
+    pub(super) files: Files,
     mailer: Mailer,
+    /// A letter with files is in memory as a whole: one at a time.
+    heavy: Semaphore,
 }
 
 /// How the answers of a channel leave.
@@ -123,28 +123,37 @@ impl Courier {
         http: Http,
         metrics: Arc<Metrics>,
         gateway: Arc<Gateway>,
+        files: Files,
     ) -> Self {
-        Self { store, vault, http, metrics, gateway, tokens: Tokens::default(), mailer: Mailer::default() }
+        let (tokens, mailer, heavy) = (Tokens::default(), Mailer::default(), Semaphore::new(1));
+        Self { store, vault, http, metrics, gateway, tokens, files, mailer, heavy }
     }
 
     /// One try, recorded. When the store is away before anything left, the entry stays as it is.
     pub async fn deliver(&self, counter: &Counter<'_>, entry: &OutboxEntry) {
-        let tried = match self.attempt(counter, entry).await {
+        let mut progress = entry.progress;
+        let tried = match self.attempt(counter, entry, &mut progress).await {
             Ok(tried) => tried,
             Err(error) => {
                 tracing::warn!(channel.id = %counter.id, outbox.id = %entry.id, %error, "an answer waits for the store");
                 return;
             }
         };
-        let tries = entry.attempts.saturating_add(1);
+        // A try that brought the answer on is the first of what is left, in the store too.
+        let tries = if progress.is_beyond(entry.progress) { 1 } else { entry.attempts.saturating_add(1) };
         let draw = u64::from_le_bytes(clock::random());
-        let (outcome, word) = tried.outcome(&counter.way.retry(), tries, clock::now(), draw);
+        let (outcome, word) = tried.outcome(&counter.way.retry(), tries, progress, clock::now(), draw);
         log(counter.id, entry, &outcome, tries);
         self.metrics.answer(counter.id.as_str(), word);
         self.record(counter, entry, outcome).await;
     }
 
-    async fn attempt(&self, counter: &Counter<'_>, entry: &OutboxEntry) -> Result<Tried, StoreError> {
+    async fn attempt(
+        &self,
+        counter: &Counter<'_>,
+        entry: &OutboxEntry,
+        progress: &mut Progress,
+    ) -> Result<Tried, StoreError> {
         if entry.kind == OutboxKind::Acknowledgement {
             if !counter.acknowledge {
                 return Ok(Tried::never("the channel says acknowledge = false"));
@@ -159,7 +168,11 @@ impl Courier {
         };
         Ok(match self.vault.open(&entry.reporter_ref, &sealed) {
             Ok(address) => match counter.way {
-                Way::Webhook(send) => self.send(counter, send, entry, &address).await,
+                Way::Webhook(_) if is_overtaken(entry, address.heard_at, clock::now()) => {
+                    tracing::info!(channel.id = %counter.id, outbox.id = %entry.id, "a question that was cut off is not asked again, as its citizen has written on");
+                    Tried::Sent { external_id: None }
+                }
+                Way::Webhook(send) => self.send(counter, send, entry, &address, progress).await,
                 Way::Mail(post) => self.mail(counter, post, entry, &address).await,
             },
             Err(error) => Tried::again(error.to_string()),
@@ -187,7 +200,7 @@ impl Courier {
             complaint_id: entry.complaint_id,
             to: &address.to,
             subject,
-            text: &numbered(&entry.text, &entry.choices),
+            text: &with_captions(numbered(&entry.text, &entry.choices), &entry.enclosures),
             language: &entry.language,
             in_reply_to: entry.head.as_ref().and_then(|head| head.in_reply_to.as_deref()),
             writer: match entry.kind {
@@ -202,108 +215,29 @@ impl Courier {
             mailbox: &mailbox,
             plus_addressing: post.plus_addressing,
         };
-        self.mailer.send(counter.id, post, &self.http, &answer(&draft, &desk, key)).await
+        let answer = answer(&draft, &desk, key);
+        let heavy = async {
+            let alone = if entry.enclosures.is_empty() { None } else { self.heavy.acquire().await.ok() };
+            (alone, self.enclosed(entry).await)
+        };
+        match tokio::time::timeout(BUDGET, heavy).await {
+            Ok((_alone, Ok(files))) => self.mailer.send(counter.id, post, &self.http, &answer, files).await,
+            Ok((_, Err(tried))) => tried,
+            Err(_) => Tried::again("the files of other letters, or of this one, take too long"),
+        }
     }
 
-    /// Every part in order; the first that is not taken ends the try.
-    async fn send(&self, counter: &Counter<'_>, send: &Send, entry: &OutboxEntry, address: &Address) -> Tried {
-        if is_overtaken(entry, address.heard_at, clock::now()) {
-            tracing::info!(channel.id = %counter.id, outbox.id = %entry.id, "a question that was cut off is not asked again, as its citizen has written on");
-            return Tried::Sent { external_id: None };
+    /// The files of a letter, as a whole; their sizes were looked at when the answer was taken.
+    async fn enclosed(&self, entry: &OutboxEntry) -> Result<Vec<LetterFile>, Tried> {
+        let mut files = Vec::with_capacity(entry.enclosures.len());
+        let mut room = ENCLOSED.as_u64();
+        for enclosure in &entry.enclosures {
+            let bytes = self.files.whole(enclosure, room).await.map_err(Missing::tried)?;
+            room = room.saturating_sub(bytes.len() as u64);
+            let (filename, media_type) = (enclosure.filename.clone(), enclosure.media_type.clone());
+            files.push(LetterFile { filename, media_type, bytes });
         }
-        let is_late = match send.standing(address.heard_at, clock::now()) {
-            Standing::Free => false,
-            Standing::Template => true,
-            // Only the citizen can open the window again: to try until then would end as a dead letter without this reason.
-            Standing::Held { reason } => return Tried::never(reason),
-        };
-        let parts = if is_late {
-            // A template takes the words as one value and has its own buttons.
-            Ok(Parts { texts: vec![numbered(&entry.text, &entry.choices)], choices_are_shown: false })
-        } else {
-            send.parts(&entry.text, &entry.choices)
-        };
-        let Parts { texts: parts, choices_are_shown } = match parts {
-            Ok(parts) => parts,
-            Err(reason) => return Tried::never(reason),
-        };
-        let begun = Instant::now();
-        let mut last = None;
-        for (place, text) in parts.iter().enumerate() {
-            let wait = if place == 0 { Duration::ZERO } else { counter.pace.reserve(Instant::now()) };
-            if begun.elapsed() + wait > BUDGET {
-                return Tried::again("the parts take too long at the channel's pace");
-            }
-            tokio::time::sleep(wait).await;
-            let key = if place == 0 { entry.id.clone() } else { format!("{}-{}", entry.id, place + 1) };
-            let letter = Letter {
-                to: &address.to,
-                to_type: &address.kind,
-                from: address.from.as_deref().unwrap_or_default(),
-                text,
-                language: &entry.language,
-                idempotency_key: &key,
-                receipts_url: counter.receipts_url,
-                reply_to: None,
-                choices: if choices_are_shown { &entry.choices } else { &[] },
-                asks_location: entry.asks_location && place + 1 == parts.len(),
-                is_late,
-            };
-            match self.send_part(counter, send, &letter).await {
-                // Reports on the last part tell most of the whole.
-                Tried::Sent { external_id } => last = external_id.or(last),
-                otherwise => return otherwise,
-            }
-        }
-        Tried::Sent { external_id: last }
-    }
-
-    async fn send_part(&self, counter: &Counter<'_>, send: &Send, letter: &Letter<'_>) -> Tried {
-        let settings = counter.surroundings.settings;
-        let asking = match send.oauth(settings) {
-            Ok(asking) => asking,
-            Err(reason) => return Tried::again(reason),
-        };
-        let token = match &asking {
-            Some(request) => match self.tokens.token(&self.http, request.clone()).await {
-                Ok(token) => Some(token),
-                Err(reason) => return Tried::again(reason),
-            },
-            None => None,
-        };
-        // A request that cannot be composed is a mistake in the manifest or the settings, which an operator may mend
-        // before the tries are used up.
-        let outgoing = match send.compose(letter, settings, exposed(token.as_ref())) {
-            Ok(outgoing) => outgoing,
-            Err(reason) => return Tried::again(reason),
-        };
-        self.exchange(counter, send, outgoing, asking.as_ref()).await
-    }
-
-    async fn exchange(
-        &self,
-        counter: &Counter<'_>,
-        send: &Send,
-        outgoing: Outgoing,
-        asking: Option<&Outgoing>,
-    ) -> Tried {
-        let response = match self.http.send(outgoing).await {
-            Ok(response) => response,
-            Err(error) => {
-                let is_unknown = error.may_have_left();
-                return Tried::Again { after: None, reason: error.to_string(), is_unknown };
-            }
-        };
-        if let Some(asking) = asking.filter(|_| response.status == 401) {
-            // The token was withdrawn before its time: a new one is asked for.
-            self.tokens.forget(asking);
-            return Tried::again("the provider no longer takes the token");
-        }
-        match send.judge(&response, &counter.surroundings, clock::now()) {
-            Judgement::Accepted { external_id } => Tried::Sent { external_id },
-            Judgement::Again { after, reason } => Tried::Again { after, reason, is_unknown: false },
-            Judgement::Never { reason } => Tried::Never { reason },
-        }
+        Ok(files)
     }
 
     /// What is not recorded is sent again, so the record is worth some patience.
@@ -325,12 +259,22 @@ impl Courier {
     }
 }
 
+/// A letter has no place under a file.
+fn with_captions(mut text: String, enclosures: &[Enclosure]) -> String {
+    for (place, enclosure) in enclosures.iter().filter(|enclosure| enclosure.caption.is_some()).enumerate() {
+        let caption = enclosure.caption.as_deref().unwrap_or_default();
+        text.push_str(if place == 0 { "\n\n" } else { "\n" });
+        text.extend([enclosure.filename.as_str(), ": ", caption]);
+    }
+    text
+}
+
 fn log(channel: &ChannelId, entry: &OutboxEntry, outcome: &SendOutcome, tries: u32) {
     match outcome {
         SendOutcome::Sent { .. } => {
             tracing::info!(channel.id = %channel, outbox.id = %entry.id, tries, "an answer was sent");
         }
-        SendOutcome::Retry { at, failure, unknown } => {
+        SendOutcome::Retry { at, failure, unknown, .. } => {
             tracing::info!(channel.id = %channel, outbox.id = %entry.id, tries, %at, unknown, reason = %failure, "an answer is tried again");
         }
         SendOutcome::Dead { failure } => {

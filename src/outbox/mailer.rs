@@ -13,7 +13,7 @@ use lettre::{
     Address, AsyncSmtpTransport, AsyncTransport as _, Message, Tokio1Executor,
     address::Envelope,
     message::{
-        Mailbox, MultiPart, SinglePart,
+        Attachment, Mailbox, MultiPart, SinglePart,
         header::{ContentType, HeaderName, HeaderValue},
     },
     transport::smtp::{
@@ -50,6 +50,14 @@ pub(super) struct Mailer {
     tokens: Tokens,
 }
 
+/// A file of a letter.
+pub(super) struct LetterFile {
+    /// Cleaned.
+    pub filename: String,
+    pub media_type: String,
+    pub bytes: Vec<u8>,
+}
+
 struct Pool {
     /// The settings that it was made of, and the token it signs in with.
     post: Weak<Post>,
@@ -65,8 +73,15 @@ impl std::fmt::Debug for Pool {
 
 impl Mailer {
     /// One try.
-    pub async fn send(&self, channel: &ChannelId, post: &Arc<Post>, http: &Http, answer: &Answer) -> Tried {
-        let letter = match letter(answer) {
+    pub async fn send(
+        &self,
+        channel: &ChannelId,
+        post: &Arc<Post>,
+        http: &Http,
+        answer: &Answer,
+        files: Vec<LetterFile>,
+    ) -> Tried {
+        let letter = match letter(answer, files) {
             Ok(letter) => letter,
             Err(reason) => return Tried::never(reason),
         };
@@ -168,8 +183,8 @@ fn tls(server: &Server) -> Result<TlsParameters, String> {
     builder.build().map_err(|error| words(&error))
 }
 
-/// The letter as it goes out: two bodies, and headers that say what wrote it (RFC 3834, section 5).
-fn letter(answer: &Answer) -> Result<Message, String> {
+/// The letter as it goes out: two bodies, its files, and headers that say what wrote it (RFC 3834, section 5).
+fn letter(answer: &Answer, files: Vec<LetterFile>) -> Result<Message, String> {
     let from = mailbox(answer.from_name.as_deref(), &answer.from).ok_or("`from` is no mail address")?;
     let to = mailbox(None, &answer.to).ok_or("the vault holds no mail address of this reporter")?;
     let reply_to = mailbox(None, &answer.reply_to).ok_or("the reply address is no mail address")?;
@@ -197,7 +212,17 @@ fn letter(answer: &Answer) -> Result<Message, String> {
     let bodies = MultiPart::alternative()
         .singlepart(part(ContentType::TEXT_PLAIN, &answer.text))
         .singlepart(part(ContentType::TEXT_HTML, &answer.html));
-    builder.multipart(bodies).map_err(|error| error.to_string())
+    let content = if files.is_empty() { bodies } else { with_files(bodies, files)? };
+    builder.multipart(content).map_err(|error| error.to_string())
+}
+
+fn with_files(bodies: MultiPart, files: Vec<LetterFile>) -> Result<MultiPart, String> {
+    let mut content = MultiPart::mixed().multipart(bodies);
+    for LetterFile { filename, media_type, bytes } in files {
+        let kind = ContentType::parse(&media_type).map_err(|_| "the type of a file is none")?;
+        content = content.singlepart(Attachment::new(filename).body(bytes, kind));
+    }
+    Ok(content)
 }
 
 fn mailbox(name: Option<&str>, address: &str) -> Option<Mailbox> {
@@ -255,7 +280,7 @@ mod tests {
         let from = "lapor@kota.example";
         let desk = Desk { from, from_name: Some("Kota \u{e9}"), mailbox: from, plus_addressing: true };
         let answer = answer(&draft, &desk, &hmac::Key::new(hmac::HMAC_SHA256, b"k"));
-        String::from_utf8(letter(&answer).expect("a letter").formatted()).expect("plain letters")
+        String::from_utf8(letter(&answer, Vec::new()).expect("a letter").formatted()).expect("plain letters")
     }
 
     fn headers(letter: &str) -> Vec<String> {

@@ -8,11 +8,14 @@ use super::{courier::Way, *};
 use crate::{
     adapter::webhook::{rules::SendRules, send::Send},
     mapping::Surroundings,
+    media::shelf::Shelf,
     settings::{Setting, Settings},
-    store::{OutboxKind, SendOutcome},
+    store::{OutboxKind, Progress, SendOutcome},
+    units::Span,
     vault::Address,
 };
 
+mod enclosures;
 mod memory;
 mod provider;
 mod running;
@@ -30,8 +33,14 @@ struct Bench {
     courier: Courier,
     settings: Settings,
     send: Send,
+    folder: tempfile::TempDir,
     acks_per_day: Option<u64>,
     acknowledge: bool,
+}
+
+fn files(folder: &std::path::Path) -> Files {
+    let shelf = Shelf::open(folder.to_owned()).expect("a shelf");
+    Files { shelf, link_life: Span::from_secs(60) }
 }
 
 static ZONE: TimeZone = TimeZone::UTC;
@@ -40,6 +49,7 @@ impl Bench {
     /// `rules` may name the provider's address as `BASE`.
     async fn new(rules: &str) -> Self {
         let provider = Provider::start().await;
+        let folder = tempfile::tempdir().expect("a folder");
         let rules: SendRules = toml::from_str(&rules.replace("BASE", &provider.base)).expect("the section parses");
         let mut errors = Vec::new();
         let send = Send::compile(&rules, &mut errors).unwrap_or_else(|| panic!("{errors:?}"));
@@ -60,10 +70,11 @@ impl Bench {
             http,
             Arc::clone(&metrics),
             Arc::new(Gateway::example()),
+            files(folder.path()),
         );
         let mut settings = Settings::default();
         settings.insert("token", Setting::Secret(vec!["s3cret".into()]));
-        Self { store, provider, metrics, courier, settings, send, acks_per_day: None, acknowledge: true }
+        Self { store, provider, metrics, courier, settings, send, folder, acks_per_day: None, acknowledge: true }
     }
 
     /// One try with the entry as it stands in the store.
@@ -107,6 +118,8 @@ fn entry(id: &str, kind: OutboxKind, text: &str) -> OutboxEntry {
         choices: Vec::new(),
         asks_location: false,
         fleeting: false,
+        enclosures: Vec::new(),
+        progress: Progress::default(),
     }
 }
 
@@ -127,7 +140,9 @@ async fn a_busy_provider_is_asked_again_when_it_says_so_and_under_the_same_key()
     bench.store.add(entry("ob_1", OutboxKind::Reply, "halo"));
     bench.provider.answers([(503, Some("120")), (429, None), (500, None)]);
     let before = clock::now();
-    let SendOutcome::Retry { at, failure, unknown: false } = bench.deliver("ob_1").await else { panic!("no retry") };
+    let SendOutcome::Retry { at, failure, unknown: false, .. } = bench.deliver("ob_1").await else {
+        panic!("no retry")
+    };
     let wait = at.duration_since(before).as_secs();
     assert!((119..=122).contains(&wait), "{wait}");
     assert!(failure.contains("503"), "{failure}");
@@ -265,12 +280,14 @@ async fn a_try_is_recorded_once_the_store_is_back() {
     store.add(entry("ob_1", OutboxKind::Reply, "halo"));
     store.fail_records(2);
     let http = Http::for_tests(Duration::from_secs(1));
+    let folder = tempfile::tempdir().expect("a folder");
     let courier = Courier::new(
         Arc::clone(&store) as Arc<dyn Store>,
         Arc::new(Vault::new(None)),
         http,
         Arc::default(),
         Arc::new(Gateway::example()),
+        files(folder.path()),
     );
     let rules: SendRules = toml::from_str("url = 'http://127.0.0.1:1/'\nbody = '1'").expect("a section");
     let send = Send::compile(&rules, &mut Vec::new()).expect("no mistakes");

@@ -9,11 +9,12 @@ use crate::{
     channel::ChannelSet,
     clock,
     journal::{Journal, JournalError},
+    media::shelf::Shelf,
     pipeline::CHANNEL_CLOSED,
     server::App,
 };
 
-/// How often the journal is swept for receipts past their retention.
+/// How often the journal is swept for receipts past their retention, and the shelf for files of answers.
 const SWEEP: Duration = Duration::from_mins(10);
 /// How often receipts of channels that were closed are looked at, besides each change of the channels.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
@@ -50,6 +51,28 @@ pub async fn sweep(journal: Journal, mut stop: watch::Receiver<bool>) {
             }
             Ok(Err(error)) => tracing::warn!(%error, "old receipts cannot be deleted"),
             _ => {}
+        }
+    }
+}
+
+/// Says at the start when files cannot be put where they belong: a wrong key, say. They wait, and nothing else does.
+pub async fn try_shelf(shelf: Shelf) {
+    if let Err(reason) = shelf.check().await {
+        tracing::error!(%reason, "the place of the files does not take them: see [media] storage");
+    }
+}
+
+/// Files that the core handed in and no answer took, and those of answers that are forgotten. Several gateways may do it at once.
+pub async fn uploads(shelf: Shelf, mut stop: watch::Receiver<bool>) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(SWEEP) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        match shelf.sweep(clock::now()).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "files of answers whose time is over are deleted"),
+            Err(error) => tracing::warn!(%error, "old files of answers cannot be deleted"),
         }
     }
 }

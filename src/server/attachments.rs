@@ -1,4 +1,5 @@
-//! `/v1/attachments/{id}`: the bytes of a file that came with a complaint.
+//! `/v1/attachments/{id}`: the bytes of a file that came with a complaint, or was handed in for an answer; and `/files/{token}`,
+//! where a provider fetches a file of an answer.
 //!
 //! Whatever the file is, a browser runs nothing of it (`threats.md` D2): it is named by its bytes, sniffed by nobody, kept in a
 //! sandbox, and saved instead of shown unless it is a picture that is only painted.
@@ -6,31 +7,25 @@
 use std::{io, sync::Arc};
 
 use axum::{
-    body::{Body, Bytes},
+    body::Body,
     extract::{Path, State},
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
-use futures_util::stream;
-use tokio::io::AsyncReadExt as _;
 use uuid::Uuid;
 
 use super::{App, authority::Authority, problem::Problem};
 use crate::{
+    clock,
     complaint::{AttachmentState, FileRecord, RejectReason},
     media::{
         job::{Job, Lists, entry_id},
-        kind,
-        shelf::Record,
+        kind, link, name,
+        shelf::{Opened, Record},
     },
     percent,
     store::StoreError,
 };
-
-/// Bytes that are read at once.
-const PIECE: usize = 64 << 10;
-/// Longest name that is told, in bytes of UTF-8.
-const LONGEST_NAME: usize = 200;
 
 pub async fn show(
     State(app): State<Arc<App>>,
@@ -42,15 +37,45 @@ pub async fn show(
     let id: Uuid = id.parse().map_err(|_| unknown())?;
     let record = match app.shelf.record(id).await.map_err(|error| unreadable(&error))? {
         Some(record) => record,
-        None => pending(&app, id).await?.ok_or_else(unknown)?,
+        None => match pending(&app, id).await? {
+            Some(record) => record,
+            None => return handed_in(&app, id, &authority).await?.ok_or_else(unknown),
+        },
     };
     authority.queue(&record.queue).map_err(|_| unknown())?;
     let file = &record.file;
     if file.state != AttachmentState::Stored {
         return Err(absent(file));
     }
-    let open = tokio::fs::File::open(app.shelf.path(id)).await.map_err(|error| unreadable(&error))?;
-    Ok((headers(file), body(open)).into_response())
+    let opened = app.shelf.bytes(id).await.map_err(|error| unreadable(&error))?;
+    // The record says that it is there.
+    let opened = opened.ok_or_else(|| unreadable(&io::ErrorKind::NotFound.into()))?;
+    Ok(response(file.detected_media_type.as_deref(), file.filename.as_deref(), opened))
+}
+
+/// A file of an answer that has not gone yet, for those who may send it.
+async fn handed_in(app: &App, id: Uuid, authority: &Authority) -> Result<Option<Response>, Problem> {
+    let upload = app.shelf.upload(id).await.map_err(|error| unreadable(&error))?;
+    let Some(upload) = upload.filter(|upload| authority.may_send(&upload.owner)) else { return Ok(None) };
+    let opened = app.shelf.bytes(id).await.map_err(|error| unreadable(&error))?;
+    Ok(opened.map(|opened| response(Some(&upload.media_type), upload.filename.as_deref(), opened)))
+}
+
+/// Wrong, over, and gone answer alike.
+pub async fn linked(State(app): State<Arc<App>>, Path(token): Path<String>) -> Result<Response, Problem> {
+    let unknown = || Problem::not_found("there is no file at this link, or its time is over");
+    let key = app.gateway.reporter_key.get().ok_or_else(unknown)?;
+    let id = link::attachment_of(key, &token, clock::now()).ok_or_else(unknown)?;
+    let upload = app.shelf.upload(id).await.map_err(|error| unreadable(&error))?;
+    let (kind, filename) = if let Some(upload) = upload {
+        (Some(upload.media_type), upload.filename)
+    } else {
+        // A citizen's own file, sent back.
+        let record = app.shelf.record(id).await.map_err(|error| unreadable(&error))?.ok_or_else(unknown)?;
+        (record.file.detected_media_type, record.file.filename)
+    };
+    let opened = app.shelf.bytes(id).await.map_err(|error| unreadable(&error))?.ok_or_else(unknown)?;
+    Ok(response(kind.as_deref(), filename.as_deref(), opened))
 }
 
 /// A file whose job is not over.
@@ -92,8 +117,12 @@ fn absent(file: &FileRecord) -> Problem {
     }
 }
 
-fn headers(file: &FileRecord) -> HeaderMap {
-    let kind = file.detected_media_type.as_deref().unwrap_or("application/octet-stream");
+fn response(kind: Option<&str>, filename: Option<&str>, opened: Opened) -> Response {
+    (headers(kind, filename, opened.size), Body::from_stream(opened.pieces)).into_response()
+}
+
+fn headers(kind: Option<&str>, filename: Option<&str>, size: u64) -> HeaderMap {
+    let kind = kind.unwrap_or("application/octet-stream");
     let manner = if kind::is_picture(kind) { "inline" } else { "attachment" };
     let mut headers = HeaderMap::new();
     let mut set = |name: HeaderName, value: &str| {
@@ -103,42 +132,21 @@ fn headers(file: &FileRecord) -> HeaderMap {
         }
     };
     set(header::CONTENT_TYPE, kind);
-    set(header::CONTENT_DISPOSITION, &format!("{manner}{}", name(file.filename.as_deref())));
+    set(header::CONTENT_DISPOSITION, &format!("{manner}{}", name(filename)));
+    set(header::CONTENT_LENGTH, &size.to_string());
     set(header::X_CONTENT_TYPE_OPTIONS, "nosniff");
     set(header::CONTENT_SECURITY_POLICY, "default-src 'none'; sandbox");
     set(HeaderName::from_static("cross-origin-resource-policy"), "same-origin");
+    set(HeaderName::from_static("x-robots-tag"), "noindex, nofollow");
+    set(header::REFERRER_POLICY, "no-referrer");
     set(header::CACHE_CONTROL, "private, no-store");
-    if let Some(size) = file.size_bytes {
-        set(header::CONTENT_LENGTH, &size.to_string());
-    }
     headers
 }
 
 /// `; filename*=…` (RFC 8187). Everything but letters, digits and a few signs is encoded.
 fn name(filename: Option<&str>) -> String {
     let Some(filename) = filename else { return String::new() };
-    let shown = filename.chars().filter(|letter| !letter.is_control() && !is_turning(*letter));
-    let mut length = 0;
-    let short = shown.take_while(|letter| {
-        length += letter.len_utf8();
-        length <= LONGEST_NAME
-    });
-    format!("; filename*=UTF-8''{}", percent::encoded(&short.collect::<String>()))
-}
-
-/// Marks that turn the direction of writing make `gpj.exe` look like a picture.
-fn is_turning(letter: char) -> bool {
-    matches!(letter, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
-/// Piece by piece: a file is never in memory as a whole.
-fn body(file: tokio::fs::File) -> Body {
-    Body::from_stream(stream::try_unfold(file, |mut file| async move {
-        let mut piece = vec![0; PIECE];
-        let length = file.read(&mut piece).await?;
-        piece.truncate(length);
-        Ok::<_, io::Error>((length > 0).then(|| (Bytes::from(piece), file)))
-    }))
+    format!("; filename*=UTF-8''{}", percent::encoded(&name::shown(filename)))
 }
 
 #[cfg(test)]

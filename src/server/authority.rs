@@ -11,7 +11,7 @@ use secrecy::ExposeSecret;
 use subtle::ConstantTimeEq;
 
 use super::{App, problem::Problem};
-use crate::config::Scope;
+use crate::{config::Scope, media::shelf::uploads::Owner};
 
 /// The scopes of the token that came with a request.
 #[derive(Debug)]
@@ -34,6 +34,24 @@ impl Authority {
 
     pub fn core_or_operator(&self) -> Result<(), Problem> {
         self.need(|scope| matches!(scope, Scope::Core | Scope::Operator))
+    }
+
+    /// Whose files are those that it hands in?
+    pub fn owner(&self) -> Result<Owner, Problem> {
+        if self.0.contains(&Scope::Core) {
+            return Ok(Owner::Core);
+        }
+        let queue = |scope: &Scope| if let Scope::Queue(name) = scope { Some(name.clone()) } else { None };
+        let queues: Vec<_> = self.0.iter().filter_map(queue).collect();
+        if queues.is_empty() { self.need(|_| false).map(|()| Owner::Core) } else { Ok(Owner::Queues(queues)) }
+    }
+
+    /// May it send files of this owner?
+    pub fn may_send(&self, owner: &Owner) -> bool {
+        match owner {
+            Owner::Core => self.0.contains(&Scope::Core),
+            Owner::Queues(queues) => queues.iter().any(|queue| self.queue(queue).is_ok()),
+        }
     }
 
     fn need(&self, fits: impl Fn(&Scope) -> bool) -> Result<(), Problem> {

@@ -12,13 +12,14 @@ use ring::digest;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{App, authority::Authority, problem::Problem, queues::body};
+use super::{App, authority::Authority, problem::Problem, queues::body, replies::LONGEST_TEXT};
 use crate::{
     acknowledge::outbox_id,
     clock,
     complaint::{Medium, TrackingId, hex},
     mail::token::message_id,
-    store::{ComplaintRecord, LetterHead, OutboxEntry, OutboxKind, StatusChange, Undeliverable},
+    message::Enclosure,
+    store::{ComplaintRecord, LetterHead, OutboxEntry, OutboxKind, Progress, StatusChange, Undeliverable},
 };
 
 /// How a case can stand; citizens read the label that the locales have for it.
@@ -33,23 +34,11 @@ const STATUSES: [&str; 9] = [
     "rejected",
     "withdrawn",
 ];
-/// Most characters of one answer.
-const LONGEST_TEXT: usize = 4096;
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ReplyRequest {
-    text: String,
-    #[serde(default)]
-    attachments: Vec<serde_json::Value>,
-    idempotency_key: String,
-}
-
 #[derive(Debug, Serialize)]
 pub struct ReplyAccepted {
-    reply_id: String,
+    pub(super) reply_id: String,
     /// True when an answer with this key was accepted before; nothing is sent again.
-    repeated: bool,
+    pub(super) repeated: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -103,7 +92,7 @@ async fn find(app: &App, id: &str) -> Result<ComplaintRecord, Problem> {
 }
 
 /// A queue's token reaches the complaints of its queue.
-async fn find_for(app: &App, id: &str, authority: &Authority) -> Result<ComplaintRecord, Problem> {
+pub(super) async fn find_for(app: &App, id: &str, authority: &Authority) -> Result<ComplaintRecord, Problem> {
     let record = find(app, id).await;
     match record {
         Ok(record) if authority.core_or_operator().is_ok() || authority.queue(&record.queue).is_ok() => Ok(record),
@@ -123,35 +112,24 @@ pub async fn show(
     Ok(Json(Shown { record, undeliverable }))
 }
 
-pub async fn reply(
-    State(app): State<Arc<App>>,
-    Path(id): Path<String>,
-    authority: Authority,
-    request: Result<Json<ReplyRequest>, JsonRejection>,
-) -> Result<(StatusCode, Json<ReplyAccepted>), Problem> {
-    let record = find_for(&app, &id, &authority).await?;
-    let request = body(request)?;
-    if request.text.trim().is_empty() || request.text.chars().count() > LONGEST_TEXT {
-        return Err(Problem::bad_request(format!("text: write 1 to {LONGEST_TEXT} characters")));
-    }
-    if !request.attachments.is_empty() {
-        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "attachments: this channel sends text only"));
-    }
-    if request.idempotency_key.is_empty() || request.idempotency_key.len() > 200 {
-        return Err(Problem::bad_request(
-            "idempotency_key: write 1 to 200 bytes, the same when you repeat the request",
-        ));
-    }
-    let cause = format!("reply\n{}\n{}", record.complaint_id, request.idempotency_key);
-    send(&app, &record, &cause, OutboxKind::Reply, request.text).await
+/// An answer that is to be sent.
+pub(super) struct Answer<'a> {
+    /// The same for the same answer.
+    pub cause: &'a str,
+    pub kind: OutboxKind,
+    pub text: String,
+    pub enclosures: Vec<Enclosure>,
 }
 
-async fn send(
+/// The id of the answer with this cause.
+pub(super) fn answer_id(cause: &str) -> String {
+    hex(&digest::digest(&digest::SHA256, cause.as_bytes()).as_ref()[..16])
+}
+
+pub(super) async fn send(
     app: &App,
     record: &ComplaintRecord,
-    cause: &str,
-    kind: OutboxKind,
-    text: String,
+    answer: Answer<'_>,
 ) -> Result<(StatusCode, Json<ReplyAccepted>), Problem> {
     if !record.replyable {
         return Err(Problem::new(
@@ -160,14 +138,14 @@ async fn send(
         ));
     }
     let now = clock::now();
-    let id = hex(&digest::digest(&digest::SHA256, cause.as_bytes()).as_ref()[..16]);
+    let id = answer_id(answer.cause);
     let entry = OutboxEntry {
         id: id.clone(),
-        kind,
+        kind: answer.kind,
         channel: record.channel.clone(),
         reporter_ref: record.reporter_ref.clone(),
         complaint_id: Some(record.complaint_id),
-        text,
+        text: answer.text,
         language: record.language.clone(),
         attempts: 0,
         due: now,
@@ -179,6 +157,8 @@ async fn send(
         choices: Vec::new(),
         asks_location: false,
         fleeting: false,
+        enclosures: answer.enclosures,
+        progress: Progress::default(),
     };
     let added = app.store.outbox_add(entry).await?;
     app.outbox_bell.notify_one();
@@ -221,7 +201,8 @@ pub async fn status(
         // A repetition of the request says the same at the same place of the list, and is sent once.
         let place = app.store.complaint(record.complaint_id).await?.map_or(0, |record| record.status.len());
         let cause = format!("status\n{}\n{}\n{place}", record.complaint_id, request.status);
-        let _accepted = send(&app, &record, &cause, OutboxKind::Reply, text).await?;
+        let answer = Answer { cause: &cause, kind: OutboxKind::Reply, text, enclosures: Vec::new() };
+        let _accepted = send(&app, &record, answer).await?;
     }
     Ok(StatusCode::NO_CONTENT)
 }

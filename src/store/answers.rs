@@ -15,7 +15,12 @@ pub fn tried(entry: &mut OutboxEntry, outcome: &SendOutcome) -> Option<String> {
             }
             external_id.clone()
         }
-        SendOutcome::Retry { at, failure, unknown: _ } => {
+        SendOutcome::Retry { at, failure, unknown: _, progress } => {
+            // A try that brought the answer on is the first of what is left.
+            if progress.is_beyond(entry.progress) {
+                entry.attempts = 1;
+            }
+            entry.progress = *progress;
             entry.due = *at;
             entry.failure = Some(failure.clone());
             None

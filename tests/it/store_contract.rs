@@ -9,8 +9,8 @@ use loket::{
     complaint::{Event, EventKind, Sensitivity, TrackingId},
     receipt::{ChannelId, ReceiptId},
     store::{
-        ClaimKey, ComplaintRecord, Delivery, Opening, OutboxEntry, OutboxKind, QueuedEvent, SenderKey, SenderState,
-        Settled, Store, StoreLimits, Transition, Versioned,
+        ClaimKey, ComplaintRecord, Delivery, Opening, OutboxEntry, OutboxKind, Progress, QueuedEvent, SenderKey,
+        SenderState, Settled, Store, StoreLimits, Transition, Versioned,
     },
 };
 use serde_json::json;
@@ -269,6 +269,8 @@ pub fn answer(id: &str, due: Timestamp) -> OutboxEntry {
         choices: Vec::new(),
         asks_location: false,
         fleeting: false,
+        enclosures: Vec::new(),
+        progress: Progress::default(),
     }
 }
 

@@ -8,6 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::units::{Size, Span};
 
+pub mod files;
+
+use files::SendMediaRules;
+
 /// `[respond]`: the reply to the provider, the same for the first delivery and for every repetition.
 #[derive(Clone, Debug, Deserialize, Serialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -303,6 +307,9 @@ pub struct SendRules {
     pub list: Option<ChoiceRules>,
     #[serde(default)]
     pub window: Option<WindowRules>,
+    /// Files of an answer. Without it the channel sends text only.
+    #[serde(default)]
+    pub media: SendMediaRules,
     #[serde(default)]
     pub rate: RateRules,
 }

@@ -19,6 +19,7 @@ use crate::{
 
 pub mod auth;
 mod choices;
+pub mod files;
 mod judge;
 pub mod media;
 mod request;
@@ -29,6 +30,7 @@ mod window;
 
 use choices::Offer;
 pub use choices::Parts;
+use files::Files;
 use request::{Content, RequestTemplate, Shape};
 pub use window::Standing;
 use window::Window;
@@ -159,6 +161,7 @@ pub struct Send {
     /// Buttons, then a list: the first that has room for the choices is taken.
     offers: Vec<Offer>,
     window: Option<Window>,
+    files: Files,
     ok: Option<Filter>,
     external_id: Option<Filter>,
     error_code: Option<Filter>,
@@ -182,8 +185,9 @@ impl Send {
             offers.into_iter().filter_map(|(key, choices)| Offer::compile(key, choices?, rules.encode, &mut compiler));
         let offers = offers.collect();
         let window = rules.window.as_ref().and_then(|window| Window::compile(window, rules.encode, &mut compiler));
-        let request = request.filter(|_| compiler.errors.len() == before)?;
-        Some(Self { rules: rules.clone(), request, offers, window, ok, external_id, error_code })
+        let files = Files::compile(rules, compiler.errors);
+        let request = request.filter(|_| errors.len() == before)?;
+        Some(Self { rules: rules.clone(), request, offers, window, files, ok, external_id, error_code })
     }
 
     pub fn rules(&self) -> &SendRules {

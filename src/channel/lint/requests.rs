@@ -10,6 +10,11 @@ use crate::{
 pub fn check(manifest: &Manifest, report: &mut Report<'_>) {
     if let Some(send) = &manifest.send {
         url(manifest, "send.url", &send.url, report);
+        for (section, rules) in send.media.kinds() {
+            if let Some(source) = rules.and_then(|rules| rules.url.as_ref()) {
+                url(manifest, &format!("{section}.url"), source, report);
+            }
+        }
         let bodies = [send.body.is_some(), send.form.is_some(), send.query.is_some()];
         if !bodies.contains(&true) {
             let hint = "add `body`, [send.form] or [send.query]".to_owned();

@@ -29,6 +29,8 @@ const SEND: [&str; 13] = [
     "settings",
     "secret",
 ];
+/// Besides those of `[send]`.
+const FILE: [&str; 4] = ["link", "media_type", "filename", "caption"];
 const MEDIA: [&str; 5] = ["ref", "url", "resolved", "settings", "secret"];
 const PROBE: [&str; 3] = ["cursor", "settings", "secret"];
 const REQUEST: [&str; 15] = [
@@ -78,10 +80,11 @@ fn variables(
 ) {
     let path = used.path.as_str();
     let known = match used.scope {
-        Scope::Send => SEND.as_slice(),
-        Scope::Media => MEDIA.as_slice(),
-        Scope::Probe => PROBE.as_slice(),
-        Scope::Request => REQUEST.as_slice(),
+        Scope::Send => SEND.to_vec(),
+        Scope::File => [SEND.as_slice(), &FILE].concat(),
+        Scope::Media => MEDIA.to_vec(),
+        Scope::Probe => PROBE.to_vec(),
+        Scope::Request => REQUEST.to_vec(),
     };
     for name in template.variables() {
         let name = name.as_str();

@@ -31,6 +31,8 @@ impl FilterUse<'_> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
     Send,
+    /// `[send.media]`
+    File,
     Media,
     Probe,
     /// The evaluation root, without secrets.
@@ -188,6 +190,21 @@ fn templates(manifest: &Manifest) -> Vec<TemplateUse<'_>> {
                 add(format!("send.{name}.body"), &choices.body, escape_by(send.encode));
             }
         }
+        for (section, rules) in send.media.kinds().into_iter().filter_map(|(section, rules)| Some((section, rules?))) {
+            let mut add =
+                |path: String, source, escape| templates.push(TemplateUse { path, source, escape, scope: Scope::File });
+            if let Some(source) = &rules.url {
+                add(format!("{section}.url"), source, Escape::Url);
+            }
+            if let Some(source) = &rules.body {
+                add(format!("{section}.body"), source, escape_by(send.encode));
+            }
+            for (name, source) in rules.form.iter().flatten() {
+                add(format!("{section}.form.{name}"), source, Escape::Form);
+            }
+        }
+        let mut add =
+            |path: String, source, escape| templates.push(TemplateUse { path, source, escape, scope: Scope::Send });
         if let Some(source) = send.window.as_ref().and_then(|window| window.body.as_ref()) {
             add("send.window.body".to_owned(), source, escape_by(send.encode));
         }

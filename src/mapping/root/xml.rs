@@ -76,16 +76,17 @@ pub(super) fn parse(text: &str, max_depth: usize) -> Result<Val, &'static str> {
                 close(element, open.last_mut().unwrap_or(&mut document));
             }
             Event::Text(text) => match open.last_mut() {
-                Some(element) => element.text.push_str(&text.xml10_content()),
-                None if text.trim().is_empty() => {}
+                Some(element) => element.text.push_str(&text.xml10_content().map_err(|_| "it is no text")?),
+                None if text.iter().all(u8::is_ascii_whitespace) => {}
                 None => return Err("there is text outside of the root element"),
             },
             Event::CData(data) => {
-                open.last_mut().ok_or("there is text outside of the root element")?.text.push_str(&data);
+                let element = open.last_mut().ok_or("there is text outside of the root element")?;
+                element.text.push_str(&data.decode().map_err(|_| "it is no text")?);
             }
             Event::GeneralRef(reference) => {
                 let element = open.last_mut().ok_or("there is text outside of the root element")?;
-                let entity = format!("&{};", &*reference);
+                let entity = format!("&{};", reference.decode().map_err(|_| "it is no text")?);
                 element.text.push_str(&unescape(&entity).map_err(|_| "it uses an entity that is not built in")?);
             }
             Event::DocType(_) => return Err("it has a document type definition"),
@@ -102,7 +103,8 @@ pub(super) fn parse(text: &str, max_depth: usize) -> Result<Val, &'static str> {
 }
 
 fn begin(start: &BytesStart<'_>, nodes: &mut usize) -> Result<Element, &'static str> {
-    let mut element = Element { name: AsRef::<str>::as_ref(&start.name()).to_owned(), ..Element::default() };
+    let name = start.name();
+    let mut element = Element { name: text(name.as_ref())?.to_owned(), ..Element::default() };
     *nodes = nodes.checked_sub(1).ok_or("it has too many elements")?;
     for (place, attribute) in start.attributes().enumerate() {
         if place == ATTRIBUTES {
@@ -110,10 +112,15 @@ fn begin(start: &BytesStart<'_>, nodes: &mut usize) -> Result<Element, &'static 
         }
         *nodes = nodes.checked_sub(1).ok_or("it has too many elements")?;
         let attribute = attribute.map_err(|_| "it is not well formed")?;
-        let value = unescape(&attribute.value).map_err(|_| "it uses an entity that is not built in")?;
-        element.add(format!("@{}", AsRef::<str>::as_ref(&attribute.key)), Val::utf8_str(value.into_owned()));
+        let value = unescape(text(&attribute.value)?).map_err(|_| "it uses an entity that is not built in")?;
+        element.add(format!("@{}", text(attribute.key.as_ref())?), Val::utf8_str(value.into_owned()));
     }
     Ok(element)
+}
+
+/// The reader hands out bytes of the text that it was given.
+fn text(bytes: &[u8]) -> Result<&str, &'static str> {
+    std::str::from_utf8(bytes).map_err(|_| "it is no text")
 }
 
 fn close(element: Element, parent: &mut Element) {

@@ -13,7 +13,7 @@ use crate::{
     receipt::ChannelId,
     store::{
         Begun, ComplaintRecord, DeadLetter, Delivery, Opening, OutboxEntry, QueueStats, SendOutcome, SenderKey,
-        Settled, StatusChange, Store, StoreError, Transition, VaultEntry,
+        Settled, StatusChange, Store, StoreError, Transition, VaultEntry, answers,
     },
 };
 
@@ -117,7 +117,7 @@ impl Store for Memory {
             return Err(StoreError::Away("for a moment".to_owned()));
         }
         if let Some((entry, hidden)) = state.waiting.get_mut(id) {
-            entry.attempts += 1;
+            answers::tried(entry, &outcome);
             // What is settled stays for the test to look at, and is never due again.
             entry.due = match &outcome {
                 SendOutcome::Retry { at, .. } => *at,

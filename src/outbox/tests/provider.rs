@@ -8,6 +8,7 @@ use std::{
 
 use axum::{
     Router,
+    body::Bytes,
     extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
@@ -23,6 +24,7 @@ type Answer = (u16, Option<&'static str>, String);
 struct Memory {
     answers: VecDeque<Answer>,
     keys: Vec<String>,
+    bodies: Vec<Bytes>,
     times: Vec<Instant>,
     tokens: u32,
     /// The token that is taken.
@@ -73,6 +75,11 @@ impl Provider {
         locked(&self.memory).keys.clone()
     }
 
+    /// What they held.
+    pub fn bodies(&self) -> Vec<String> {
+        locked(&self.memory).bodies.iter().map(|body| String::from_utf8_lossy(body).into_owned()).collect()
+    }
+
     /// When the requests came.
     pub fn times(&self) -> Vec<Instant> {
         locked(&self.memory).times.clone()
@@ -89,11 +96,12 @@ impl Provider {
     }
 }
 
-async fn send(State(memory): State<Arc<Mutex<Memory>>>, headers: HeaderMap) -> Response {
+async fn send(State(memory): State<Arc<Mutex<Memory>>>, headers: HeaderMap, body: Bytes) -> Response {
     let key = headers.get("idempotency-key").and_then(|value| value.to_str().ok()).unwrap_or_default();
     let (delay, (status, after, body)) = {
         let mut memory = locked(&memory);
         memory.keys.push(key.to_owned());
+        memory.bodies.push(body);
         memory.times.push(Instant::now());
         (memory.delay, memory.answers.pop_front().unwrap_or((200, None, String::new())))
     };

@@ -113,7 +113,9 @@ impl Running {
         let (channels, set) = watch::channel(Arc::new(set(channel)));
         let (stop, stopped) = watch::channel(false);
         let wake = Arc::new(Notify::new());
+        let folder = tempfile::tempdir().expect("a folder");
         let parts = Parts {
+            files: files(folder.path()),
             owner: "loket".to_owned(),
             vault,
             http: Http::for_tests(Duration::from_secs(5)),

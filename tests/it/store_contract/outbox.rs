@@ -3,7 +3,7 @@
 use loket::{
     message::DeliveryStatus,
     receipt::ChannelId,
-    store::{OutboxEntry, SendOutcome, Transition},
+    store::{OutboxEntry, Progress, SendOutcome, Transition},
 };
 
 use super::{Opened, answer, channel, message, seconds, settle, start};
@@ -77,7 +77,8 @@ pub async fn a_failed_try_is_repeated_later(store: Opened) {
     due(&store, 0).await;
     let at = start() + seconds(30);
 
-    let outcome = SendOutcome::Retry { at, failure: "503 from the provider".to_owned(), unknown: false };
+    let failure = "503 from the provider".to_owned();
+    let outcome = SendOutcome::Retry { at, failure, unknown: false, progress: Progress::default() };
     let entry = tried(&store, "a", outcome, 1).await;
 
     assert_eq!((entry.attempts, entry.failure.as_deref()), (1, Some("503 from the provider")));
@@ -101,7 +102,8 @@ pub async fn a_late_failure_does_not_unsend(store: Opened) {
     add(&store, "a", 0).await;
     tried(&store, "a", sent("SM1"), 1).await;
 
-    let retry = SendOutcome::Retry { at: start(), failure: "no answer".to_owned(), unknown: true };
+    let failure = "no answer".to_owned();
+    let retry = SendOutcome::Retry { at: start(), failure, unknown: true, progress: Progress::default() };
     let entry = tried(&store, "a", retry, 2).await;
     let entry_after = tried(&store, "a", SendOutcome::Dead { failure: "no answer".to_owned() }, 3).await;
 

@@ -33,7 +33,7 @@ pub(super) struct Shape<'a> {
 }
 
 /// A table of the manifest: names as they are, values as templates. A field whose value is empty is left out.
-type Fields = Vec<(String, Text)>;
+pub(super) type Fields = Vec<(String, Text)>;
 
 /// What a request holds.
 #[derive(Debug)]
@@ -74,6 +74,11 @@ impl Content {
         Some(Self::Body { encode, text })
     }
 
+    /// A form that stands in for the usual body.
+    pub fn of_form(form: &BTreeMap<String, String>, compiler: &mut Compiler<'_>) -> Option<Self> {
+        fields("form", form, compiler).map(Self::Form)
+    }
+
     /// The bytes, and the content type that they have unless the manifest says otherwise.
     fn render(&self, context: &Value) -> Result<(Vec<u8>, Option<&'static str>), String> {
         match self {
@@ -110,7 +115,7 @@ fn content_type(encode: Encode) -> &'static str {
 }
 
 /// Values are percent-encoded as a whole after they were rendered, literal parts too.
-fn fields(key: &str, table: &BTreeMap<String, String>, compiler: &mut Compiler<'_>) -> Option<Fields> {
+pub(super) fn fields(key: &str, table: &BTreeMap<String, String>, compiler: &mut Compiler<'_>) -> Option<Fields> {
     let compiled: Fields = table
         .iter()
         .filter_map(|(name, source)| {
@@ -122,7 +127,7 @@ fn fields(key: &str, table: &BTreeMap<String, String>, compiler: &mut Compiler<'
 }
 
 /// The fields of a table that have a value.
-fn rendered<'a>(
+pub(super) fn rendered<'a>(
     key: &str,
     fields: &'a Fields,
     context: &Value,

@@ -24,6 +24,9 @@ const SEND: [&str; 13] = [
     "secret",
 ];
 
+/// What those of a file of an answer may read besides (`[send.media]`).
+const FILE: [&str; 4] = ["link", "media_type", "filename", "caption"];
+
 /// What templates of `[probe]` may read.
 const PROBE: [&str; 2] = ["settings", "secret"];
 
@@ -62,10 +65,11 @@ impl Compiler<'_> {
             return Some(Text::Fixed(source.to_owned()));
         }
         let template = self.template(key, source, escape)?;
-        let known: &[&str] = match self.section {
-            "probe" => &PROBE,
-            "media" | "media.resolve" => &MEDIA,
-            _ => &SEND,
+        let known: Vec<&str> = match self.section {
+            "probe" => PROBE.to_vec(),
+            "media" | "media.resolve" => MEDIA.to_vec(),
+            section if section.starts_with("send.media") => [&SEND[..], &FILE].concat(),
+            _ => SEND.to_vec(),
         };
         let unknown = |name: &String| !known.contains(&name.as_str()) && !BUILT_IN.contains(&name.as_str());
         let strangers: Vec<_> = template.variables().into_iter().filter(unknown).collect();
