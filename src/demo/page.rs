@@ -134,7 +134,9 @@ async fn file(State(world): State<World>, Path((channel, id)): Path<(String, Str
         _ => return StatusCode::NOT_FOUND.into_response(),
     };
     match files.find(&id).as_deref() {
-        Some(File { bytes, media_type, .. }) if kind::is_picture(media_type) => picture(Body::from(bytes.clone()), media_type),
+        Some(File { bytes, media_type, .. }) if kind::is_picture(media_type) => {
+            picture(Body::from(bytes.clone()), media_type)
+        }
         _ => StatusCode::NOT_FOUND.into_response(),
     }
 }

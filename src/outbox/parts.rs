@@ -14,7 +14,7 @@ use super::{
     tokens::exposed,
 };
 use crate::{
-    adapter::webhook::send::{Judgement, Letter, Outgoing, Parts, Send, Standing, files::Enclosed},
+    adapter::webhook::send::{Judgement, Letter, Outgoing, Parts, Question, Send, Standing, files::Enclosed},
     clock,
     http::{FileBody, HttpError},
     message::{Enclosure, numbered},
@@ -74,7 +74,7 @@ impl Courier {
                 receipts_url: counter.receipts_url,
                 reply_to: None,
                 choices: if parts.choices_are_shown { &entry.choices } else { &[] },
-                asks_location: entry.asks_location && place + 1 == all.len(),
+                asks_location: parts.asks_location,
                 is_late,
             };
             match self.send_part(counter, send, &letter, *part).await {
@@ -164,7 +164,7 @@ fn parts(send: &Send, entry: &OutboxEntry, address: &Address) -> Result<(Parts, 
         Standing::Template if entry.enclosures.is_empty() => {
             // A template takes the words as one value and has its own buttons.
             let texts = vec![numbered(&entry.text, &entry.choices)];
-            return Ok((Parts { texts, choices_are_shown: false }, true));
+            return Ok((Parts { texts, choices_are_shown: false, asks_location: false }, true));
         }
         Standing::Template => {
             let reason = "the provider takes a template only until the citizen writes again, and a template has no files; \
@@ -174,7 +174,8 @@ fn parts(send: &Send, entry: &OutboxEntry, address: &Address) -> Result<(Parts, 
         // Only the citizen can open the window again: to try until then would end as a dead letter without this reason.
         Standing::Held { reason } => return Err(Tried::never(reason)),
     }
-    let parts = send.parts(&entry.text, &entry.choices).map_err(Tried::never)?;
+    let question = if entry.asks_location { Question::Position } else { Question::Words };
+    let parts = send.parts(&entry.text, &entry.choices, question).map_err(Tried::never)?;
     Ok((parts, false))
 }
 

@@ -305,6 +305,9 @@ pub struct SendRules {
     /// Where `buttons` have no room.
     #[serde(default)]
     pub list: Option<ChoiceRules>,
+    /// How the citizen is asked for a position. Choices beyond its `max`, which may be 0, become numbered lines of the text.
+    #[serde(default)]
+    pub location: Option<ChoiceRules>,
     #[serde(default)]
     pub window: Option<WindowRules>,
     /// Files of an answer. Without it the channel sends text only.

@@ -29,7 +29,7 @@ mod url;
 mod window;
 
 use choices::Offer;
-pub use choices::Parts;
+pub use choices::{Parts, Question};
 use files::Files;
 use request::{Content, RequestTemplate, Shape};
 pub use window::Standing;
@@ -108,7 +108,7 @@ pub struct Letter<'a> {
     pub reply_to: Option<&'a str>,
     /// What the citizen may choose from.
     pub choices: &'a [Choice],
-    /// The provider may ask for a position itself.
+    /// The provider asks for the position itself, as `parts` said.
     pub asks_location: bool,
     /// The citizen's last message is longer ago than the provider's window: only the window's own body may leave.
     pub is_late: bool,
@@ -160,6 +160,7 @@ pub struct Send {
     request: RequestTemplate,
     /// Buttons, then a list: the first that has room for the choices is taken.
     offers: Vec<Offer>,
+    location: Option<Offer>,
     window: Option<Window>,
     files: Files,
     ok: Option<Filter>,
@@ -184,10 +185,12 @@ impl Send {
         let offers =
             offers.into_iter().filter_map(|(key, choices)| Offer::compile(key, choices?, rules.encode, &mut compiler));
         let offers = offers.collect();
+        let location = rules.location.as_ref();
+        let location = location.and_then(|location| Offer::compile("location", location, rules.encode, &mut compiler));
         let window = rules.window.as_ref().and_then(|window| Window::compile(window, rules.encode, &mut compiler));
         let files = Files::compile(rules, compiler.errors);
         let request = request.filter(|_| errors.len() == before)?;
-        Some(Self { rules: rules.clone(), request, offers, window, files, ok, external_id, error_code })
+        Some(Self { rules: rules.clone(), request, offers, location, window, files, ok, external_id, error_code })
     }
 
     pub fn rules(&self) -> &SendRules {
@@ -202,19 +205,27 @@ impl Send {
     /// Cuts a long text as `split` says; one part without it. Choices that have no room as buttons or rows become numbered
     /// lines under the text first. A text that needs more parts than `max_parts` is an error: half an answer would look
     /// like a whole one.
-    pub fn parts(&self, text: &str, choices: &[Choice]) -> Result<Parts, String> {
+    pub fn parts(&self, text: &str, choices: &[Choice], question: Question) -> Result<Parts, String> {
         let cut = |text: String| match &self.rules.split {
             Some(rules) => split::parts(&text, rules),
             None => Ok(vec![text]),
         };
+        if let (Question::Position, Some(location)) = (question, &self.location) {
+            let choices_are_shown = location.has_room(text, choices);
+            let words = if choices_are_shown { text.to_owned() } else { numbered(text, choices) };
+            let texts = if location.has_room(&words, &[]) { cut(words)? } else { Vec::new() };
+            if texts.len() == 1 {
+                return Ok(Parts { texts, choices_are_shown, asks_location: true });
+            }
+        }
         if !choices.is_empty() && self.offer(text, choices).is_some() {
             let texts = cut(text.to_owned())?;
             // Under one of several parts the choices would ask about half of what was said.
             if texts.len() == 1 {
-                return Ok(Parts { texts, choices_are_shown: true });
+                return Ok(Parts { texts, choices_are_shown: true, asks_location: false });
             }
         }
-        Ok(Parts { texts: cut(numbered(text, choices))?, choices_are_shown: false })
+        Ok(Parts { texts: cut(numbered(text, choices))?, choices_are_shown: false, asks_location: false })
     }
 
     fn offer(&self, text: &str, choices: &[Choice]) -> Option<&Offer> {
@@ -239,6 +250,7 @@ impl Send {
     pub fn compose(&self, letter: &Letter<'_>, settings: &Settings, token: Option<&str>) -> Result<Outgoing, String> {
         let content = match &self.window {
             Some(window) if letter.is_late => window.content(),
+            _ if letter.asks_location => self.location.as_ref().map(Offer::content),
             _ if letter.choices.is_empty() => None,
             _ => self.offer(letter.text, letter.choices).map(Offer::content),
         };
@@ -263,7 +275,6 @@ impl Send {
             ("receipts_url", json!(letter.receipts_url)),
             ("reply_to", letter.reply_to.map_or_else(|| absent.clone(), Value::from)),
             ("template", absent.clone()),
-            ("asks_location", json!(letter.asks_location)),
             ("buttons", json!(letter.choices)),
         ];
         context.extend(values.map(|(name, value)| (name.to_owned(), value)));

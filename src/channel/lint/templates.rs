@@ -14,14 +14,13 @@ use crate::{
     mapping::Template,
 };
 
-const SEND: [&str; 13] = [
+const SEND: [&str; 12] = [
     "to",
     "to_type",
     "from",
     "text",
     "lang",
     "template",
-    "asks_location",
     "buttons",
     "reply_to",
     "idempotency_key",

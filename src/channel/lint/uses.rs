@@ -185,7 +185,7 @@ fn templates(manifest: &Manifest) -> Vec<TemplateUse<'_>> {
                 add(format!("send.{table}.{name}"), source, Escape::Form);
             }
         }
-        for (name, choices) in [("buttons", &send.buttons), ("list", &send.list)] {
+        for (name, choices) in [("buttons", &send.buttons), ("list", &send.list), ("location", &send.location)] {
             if let Some(choices) = choices {
                 add(format!("send.{name}.body"), &choices.body, escape_by(send.encode));
             }

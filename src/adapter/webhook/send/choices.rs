@@ -12,6 +12,16 @@ pub struct Parts {
     pub texts: Vec<String>,
     /// The provider shows the choices under the text; otherwise they are lines of it.
     pub choices_are_shown: bool,
+    /// The provider asks for the position itself, by `location`.
+    pub asks_location: bool,
+}
+
+/// What an answer asks for, beside its words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Question {
+    /// A choice, or nothing.
+    Words,
+    Position,
 }
 
 /// One way to show choices, compiled.
@@ -28,7 +38,7 @@ impl Offer {
         encode: Encode,
         compiler: &mut Compiler<'_>,
     ) -> Option<Self> {
-        if rules.max == 0 {
+        if rules.max == 0 && key != "location" {
             compiler.mistake_with_hint(&format!("{key}.max"), "no choice would ever fit", "write at least 1");
         }
         let content = Content::of_template(&format!("{key}.body"), &rules.body, encode, compiler)?;
@@ -37,7 +47,6 @@ impl Offer {
 
     /// Nothing is ever cut short to fit: a label that lost its end may mean the opposite.
     pub fn has_room(&self, text: &str, choices: &[Choice]) -> bool {
-        let fits = |text: &str, max: Option<usize>| max.is_none_or(|max| text.chars().count() <= max);
         choices.len() <= self.rules.max
             && fits(text, self.rules.text_max)
             && choices.iter().all(|choice| fits(&choice.label, self.rules.label_max))
@@ -46,4 +55,8 @@ impl Offer {
     pub fn content(&self) -> &Content {
         &self.content
     }
+}
+
+fn fits(text: &str, max: Option<usize>) -> bool {
+    max.is_none_or(|max| text.chars().count() <= max)
 }

@@ -315,7 +315,7 @@ fn choices(labels: &[&str]) -> Vec<Choice> {
 /// The body that leaves for a text with choices, and the parts before it.
 fn offered(send: &Send, text: &str, labels: &[&str]) -> (Vec<String>, Value) {
     let choices = choices(labels);
-    let parts = send.parts(text, &choices).expect("it fits");
+    let parts = send.parts(text, &choices, Question::Words).expect("it fits");
     let shown: &[Choice] = if parts.choices_are_shown { &choices } else { &[] };
     let letter = Letter { text: parts.texts.last().expect("a part"), choices: shown, ..letter() };
     let outgoing = send.compose(&letter, &settings(), None).expect("composed");
@@ -329,6 +329,34 @@ fn choices_that_fit_leave_as_buttons() {
     assert_eq!(body, json!({ "keys": ["ya", "tidak"] }));
     let (_, body) = offered(&send, "Benar?", &[]);
     assert_eq!(body, json!({ "text": "Benar?" }));
+}
+
+#[test]
+fn a_position_is_asked_for_as_the_provider_does_with_the_choices_that_it_has_room_for() {
+    let asking = |max: usize| {
+        compiled(&format!(
+            "{CHOOSING}\nlocation = {{ max = {max}, text_max = 30, body = '{{\"where\": {{{{ text }}}}, \"keys\": {{{{ buttons }}}}}}' }}"
+        ))
+    };
+    let asked = |send: &Send, text: &str| {
+        let choices = choices(&["Lewati"]);
+        let parts = send.parts(text, &choices, Question::Position).expect("it fits");
+        let shown: &[Choice] = if parts.choices_are_shown { &choices } else { &[] };
+        let letter = Letter {
+            text: parts.texts.last().expect("a part"),
+            choices: shown,
+            asks_location: parts.asks_location,
+            ..letter()
+        };
+        let outgoing = send.compose(&letter, &settings(), None).expect("composed");
+        serde_json::from_slice::<Value>(&outgoing.body).expect("JSON")
+    };
+    let keys = json!([{ "key": "lewati", "label": "Lewati" }]);
+    assert_eq!(asked(&asking(1), "Di mana?"), json!({ "where": "Di mana?", "keys": keys }));
+    assert_eq!(asked(&asking(0), "Di mana?"), json!({ "where": "Di mana?\n1. Lewati", "keys": [] }));
+    // Too long for it: the choices as ever, and no request for a position.
+    assert_eq!(asked(&asking(0), "Di mana kejadiannya, di kota apa?"), json!({ "rows": keys }));
+    assert_eq!(asked(&compiled(CHOOSING), "Di mana?"), json!({ "keys": ["lewati"] }));
 }
 
 #[test]

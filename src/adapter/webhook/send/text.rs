@@ -8,14 +8,13 @@ use super::Compiler;
 use crate::mapping::{Escape, Template};
 
 /// What templates of `[send]` may read (`channel-manifest.md` §5).
-const SEND: [&str; 13] = [
+const SEND: [&str; 12] = [
     "to",
     "to_type",
     "from",
     "text",
     "lang",
     "template",
-    "asks_location",
     "buttons",
     "reply_to",
     "idempotency_key",
