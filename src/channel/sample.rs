@@ -82,6 +82,37 @@ fn run(
     Ok((failures, refusals))
 }
 
+/// The request of a sample as its provider would send it to this channel of a running gateway: with the same settings, signed
+/// now, and with the channel in its path.
+pub fn sent_to(
+    parts: &Parts<'_>,
+    sample: &Sample,
+    channel: &str,
+    public_url: &str,
+    now: Timestamp,
+) -> Result<Request, Vec<String>> {
+    let (_, mut request) = request_of(sample, &BTreeMap::new()).map_err(|reason| vec![reason])?;
+    let (path, query) =
+        request.target.split_once('?').map_or((request.target.as_str(), None), |(path, query)| (path, Some(query)));
+    // `/in/<channel>` and `/in/<channel>/<endpoint>`.
+    let endpoint = path.splitn(4, '/').nth(3).map(|endpoint| format!("/{endpoint}")).unwrap_or_default();
+    let query = query.map(|query| format!("?{query}")).unwrap_or_default();
+    request.target = format!("/in/{channel}{endpoint}{query}");
+    if let Some(then) = sample.now {
+        // A time that stands in the URL or a header is that of the request.
+        let (then, now) = (then.to_string(), now.as_second().to_string());
+        request.target = request.target.replace(&then, &now);
+        for (_, value) in request.headers.iter_mut().filter(|(_, value)| value == then.as_bytes()) {
+            *value = now.clone().into_bytes();
+        }
+    }
+    if sample.sign {
+        let channel = channel_of(parts, sample, public_url)?;
+        channel.verifier.sign(&mut request, now).map_err(|reason| vec![format!("it cannot be signed: {reason}")])?;
+    }
+    Ok(request)
+}
+
 /// The letter of a sample, in the envelope that its `headers` describe (`Mail-From`, `Rcpt-To`). `file` is a raw letter.
 fn letter_of(mail: Mail, sample: &Sample, recordings: &BTreeMap<String, Bytes>) -> Result<(String, Request), String> {
     let letter = match &sample.file {

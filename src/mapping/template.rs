@@ -46,6 +46,7 @@ struct Program {
     /// The leading variable is the whole template.
     is_bare: bool,
     paths: BTreeSet<String>,
+    words: BTreeSet<String>,
 }
 
 /// Shows nothing: a source may be long, and the compiled form says nothing to a reader.
@@ -78,7 +79,8 @@ impl Template {
         let template = environment.get_template(NAME).map_err(|error| mistake(&error))?;
         let paths = template.undeclared_variables(true).into_iter().chain(leading.clone()).collect();
         let is_bare = leading.is_some() && rest.trim().is_empty();
-        Ok(Self(Form::Program(Box::new(Program { environment, leading, is_bare, paths }))))
+        let words = words(rest);
+        Ok(Self(Form::Program(Box::new(Program { environment, leading, is_bare, paths, words }))))
     }
 
     /// Names of the variables at the top level that the template reads (`settings.x` gives `settings`).
@@ -117,9 +119,8 @@ impl Template {
             let url = value.and_then(Json::as_str).ok_or_else(|| format!("`{path}` is missing or no text"))?;
             io::Write::write_all(&mut out, url.as_bytes()).map_err(|_| too_long())?;
         }
-        let variables = program.paths.iter().map(|path| top(path)).collect::<BTreeSet<_>>();
         let variables: std::collections::BTreeMap<&str, Variable> =
-            variables.into_iter().filter_map(|name| Some((name, variable(context.get(name)?)))).collect();
+            program.words.iter().filter_map(|name| Some((name.as_str(), variable(context.get(name)?)))).collect();
         let template = program.environment.get_template(NAME).map_err(|error| mistake(&error))?;
         let rendered = template.render_captured_to(Variable::from(variables), &mut out).map(drop);
         if out.overrun {
@@ -137,6 +138,13 @@ impl Template {
         .into_iter()
         .flatten()
     }
+}
+
+/// Every word of a template, among them its variables: those that stand in a slice are not among the undeclared ones of the
+/// library.
+fn words(source: &str) -> BTreeSet<String> {
+    let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_';
+    source.split(|letter| !is_part(letter)).filter(|word| !word.is_empty()).map(str::to_owned).collect()
 }
 
 fn too_long() -> String {
@@ -275,6 +283,7 @@ mod tests {
                 Escape::Text,
                 "628111 YQ== ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
             ),
+            ("{{ (to|digits)[:3] }} {{ (to|digits)[1:3] }} {{ to[-1:] }}", Escape::Text, "628 28 1"),
             ("{% if n > 3 %}{{ to }}{% endif %}", Escape::Form, "%2B62%20811-1"),
             ("{% set x %}<{{ text }}>{% endset %}{{ x }}", Escape::Xml, "<a &quot;b&quot; &lt;c&gt; &amp; d/é>"),
             ("OK", Escape::Json, "OK"),

@@ -5,6 +5,7 @@ mod harness;
 mod acceptance;
 mod answers;
 mod authenticity;
+mod catalogue;
 mod channels;
 mod chats;
 mod commands;
