@@ -126,7 +126,7 @@ fn catalogue() -> Vec<Tried> {
         let provider = checked.provider.unwrap_or_else(|| unreachable!("{name} is no good manifest"));
         provider.engine.webhook().and_then(|webhook| webhook.send.as_ref())?;
         let sample = provider.manifest.samples.iter().find(|sample| is_message(&provider, sample))?.clone();
-        Some(Tried { text: file.source.text.to_string(), sample, provider })
+        Some(Tried { text: file.source.text.clone(), sample, provider })
     };
     files.manifests.iter().filter_map(check).collect()
 }
@@ -177,11 +177,12 @@ fn write(world: &World, tried: &Tried, base: &str, more: &str) {
                 world.write(&format!("config/{id}-{name}-{place}"), value);
             }
             let written = if files.len() == 1 { files[0].clone() } else { format!("[{}]", files.join(", ")) };
-            channel += &format!("{name} = {written}\n");
+            channel.extend([name, " = ", &written, "\n"]);
         } else {
             let value = values.join(",");
             let is_bare = matches!(rules.kind, SettingKind::Boolean | SettingKind::Number);
-            channel += &if is_bare { format!("{name} = {value}\n") } else { format!("{name} = {value:?}\n") };
+            let written = if is_bare { value } else { format!("{value:?}") };
+            channel.extend([name, " = ", &written, "\n"]);
         }
     }
     world.write(&format!("config/channels/{id}.toml"), &channel);
