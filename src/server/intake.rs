@@ -64,9 +64,9 @@ async fn receive(app: &Arc<App>, channel: &str, endpoint: &str, request: HttpReq
         Some(Slot::Closed { .. }) => return come_again("the channel is closed\n"),
         None => return refused(),
     };
-    // A channel that shares another's URL has none of its own, and a bot that is polled has none at all: Telegram keeps what
-    // it cannot deliver, and gives it when it is asked.
-    if !channel.enabled || channel.receiver.is_some() || channel.polled().is_some() {
+    // A channel that shares another's URL has none of its own. A bot that is polled and a mailbox have none at all: what they
+    // bring comes by another way, and whoever writes the name of that way as an HTTP method is nobody.
+    if !channel.enabled || channel.receiver.is_some() || channel.transport().is_some() {
         return refused();
     }
     match take(app, &channel, endpoint, request).await {

@@ -34,6 +34,22 @@ async fn everything_unverified_gets_one_constant_answer_and_no_place_in_the_jour
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_letter_does_not_come_by_http_whatever_the_method_says() {
+    let world = World::prepare().await;
+    world.manifest("smtp");
+    world.write("config/channels/surat.toml", "manifest = \"smtp\"\n[settings]\naddresses = \"lapor@kota.example\"\n");
+    let world = world.serve().await;
+    for method in ["SMTP", "LMTP", "IMAP", "POST"] {
+        let method: reqwest::Method = method.parse().expect("a method");
+        let letter = "From: siti@example.org\r\nSubject: Uji\r\n\r\nLampu padam.\r\n";
+        let request = world.client.request(method.clone(), world.url("/in/surat")).body(letter);
+        assert_eq!(request.send().await.expect("a reply").status(), 401, "{method}");
+    }
+    assert!(world.events().await.is_empty());
+    world.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_oversized_body_is_refused_before_it_is_read() {
     let world = World::start().await;
     let mut stream = tokio::net::TcpStream::connect(world.gateway().address).await.expect("a connection");
