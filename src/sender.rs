@@ -179,6 +179,11 @@ impl Sender {
         keep_last(&mut self.answers, ANSWERS);
     }
 
+    /// When the last answer went out.
+    pub fn answered_at(&self) -> Option<Timestamp> {
+        self.answers.last().and_then(|at| Timestamp::from_second(*at).ok())
+    }
+
     /// How many answers went out in the time before `now`; at most as many as are remembered.
     pub fn answers_within(&self, span: SignedDuration, now: Timestamp) -> usize {
         within(&self.answers, span.as_secs(), now)

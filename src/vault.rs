@@ -38,6 +38,9 @@ pub struct Address {
     /// before this was kept.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub heard_at: Option<Timestamp>,
+    /// When the last answer to the citizen's words was made, to the second: it makes an older question of no use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_at: Option<Timestamp>,
 }
 
 impl fmt::Debug for Address {
@@ -157,6 +160,7 @@ mod tests {
             kind: "phone".to_owned(),
             from: Some("1708".to_owned()),
             heard_at: None,
+            answered_at: None,
         }
     }
 
@@ -216,7 +220,7 @@ mod tests {
         fn every_address_comes_back(to in "\\PC{0,60}", kind in "[a-z_]{1,12}", from in proptest::option::of("\\PC{0,20}"), heard in proptest::option::of(0_i64..4_000_000_000)) {
             let vault = Vault::new(Some([9; 32]));
             let heard_at = heard.and_then(|second| Timestamp::from_second(second).ok());
-            let address = Address { to, kind, from, heard_at };
+            let address = Address { to, kind, from, heard_at, answered_at: heard_at };
             let entry = vault.seal(REFERENCE, &address);
             prop_assert_eq!(vault.open(REFERENCE, &entry.sealed), Ok(address));
         }

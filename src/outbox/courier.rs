@@ -103,11 +103,11 @@ impl<'a> Counter<'a> {
     }
 }
 
-/// A gateway was killed while this question left, so that nobody knows whether it did: a citizen who wrote on since has read
-/// it, or needs it no more.
-pub(super) fn is_overtaken(entry: &OutboxEntry, heard_at: Option<Timestamp>, now: Timestamp) -> bool {
-    let was_handed_out = entry.attempts == 0 && now.duration_since(entry.due) >= LEASE;
-    entry.fleeting && was_handed_out && heard_at.is_some_and(|heard_at| heard_at > entry.created)
+/// This question has waited for as long as one that was cut off, and a later answer was made since: whether it left or not,
+/// its citizen needs it no more. One that is the last word is asked in any case, as it may never have left.
+pub(super) fn is_overtaken(entry: &OutboxEntry, answered_at: Option<Timestamp>, now: Timestamp) -> bool {
+    let is_old = entry.attempts == 0 && now.duration_since(entry.due) >= LEASE;
+    entry.fleeting && is_old && answered_at.is_some_and(|at| at.as_second() > entry.created.as_second())
 }
 
 impl std::fmt::Debug for Courier {
@@ -168,8 +168,8 @@ impl Courier {
         };
         Ok(match self.vault.open(&entry.reporter_ref, &sealed) {
             Ok(address) => match counter.way {
-                Way::Webhook(_) if is_overtaken(entry, address.heard_at, clock::now()) => {
-                    tracing::info!(channel.id = %counter.id, outbox.id = %entry.id, "a question that was cut off is not asked again, as its citizen has written on");
+                Way::Webhook(_) if is_overtaken(entry, address.answered_at, clock::now()) => {
+                    tracing::info!(channel.id = %counter.id, outbox.id = %entry.id, "a question that was cut off is not asked again, as its citizen has a later answer");
                     Tried::Sent { external_id: None }
                 }
                 Way::Webhook(send) => self.send(counter, send, entry, &address, progress).await,

@@ -60,6 +60,7 @@ impl Bench {
             kind: "phone".to_owned(),
             from: Some("1708".to_owned()),
             heard_at: Some(Timestamp::UNIX_EPOCH),
+            answered_at: None,
         };
         store.keep(vault.seal(REFERENCE, &address));
         let metrics = Arc::new(Metrics::default());
@@ -313,7 +314,7 @@ fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 }
 
 #[test]
-fn a_question_that_was_cut_off_is_not_asked_again_of_a_citizen_who_wrote_on() {
+fn a_question_that_was_cut_off_is_not_asked_again_behind_a_later_answer() {
     let at = |second: i64| Timestamp::from_second(1_000_000 + second).expect("a time");
     let question = OutboxEntry {
         fleeting: true,
@@ -321,10 +322,11 @@ fn a_question_that_was_cut_off_is_not_asked_again_of_a_citizen_who_wrote_on() {
         created: at(0),
         ..entry("q", OutboxKind::Acknowledgement, "Di mana?")
     };
-    let overtaken = |entry: &OutboxEntry, heard: i64, now: i64| courier::is_overtaken(entry, Some(at(heard)), at(now));
+    let overtaken =
+        |entry: &OutboxEntry, answered: i64, now: i64| courier::is_overtaken(entry, Some(at(answered)), at(now));
     assert!(overtaken(&question, 5, 90));
-    assert!(!overtaken(&question, 5, 89), "nobody else has had it");
-    assert!(!overtaken(&question, -1, 90), "nobody has answered it");
+    assert!(!overtaken(&question, 5, 89), "it may be on its way");
+    assert!(!overtaken(&question, 0, 90), "it is the last word, and may never have left");
     assert!(!overtaken(&OutboxEntry { attempts: 1, ..question.clone() }, 5, 90), "the provider refused it");
     assert!(!overtaken(&OutboxEntry { fleeting: false, ..question }, 5, 90), "a number is told in any case");
 }

@@ -329,21 +329,22 @@ impl Pipeline {
         now: Timestamp,
         transition: &mut Transition,
     ) {
+        let Address { reporter_ref, to, kind, from } = &matter.vault;
+        if let Some(said) = &matter.say {
+            let (replyable, letter) = (matter.replyable, matter.letter.as_ref());
+            let occasion = Occasion { said, cause, reporter_ref, complaint_id, replyable, letter };
+            // What is said in a conversation answers the citizen, even one who wants no notifications.
+            let terms = terms(channel, !sender.stopped || channel.facts.converses());
+            let answer: Option<OutboxEntry> = acknowledge(&occasion, sender, terms, &self.rules.locales, now);
+            transition.outbox.extend(answer);
+        }
         if matter.replyable {
-            let Address { reporter_ref, to, kind, from } = &matter.vault;
-            // The time of the receipt, not of now: a repeated transition seals the same bytes.
-            let heard_at = Some(matter.received_at);
-            let address = vault::Address { to: to.clone(), kind: kind.clone(), from: from.clone(), heard_at };
+            // The time of the receipt, not of now: what was heard is the same in a repeated transition.
+            let (heard_at, answered_at) = (Some(matter.received_at), sender.answered_at());
+            let address =
+                vault::Address { to: to.clone(), kind: kind.clone(), from: from.clone(), heard_at, answered_at };
             transition.vault = Some(self.vault.seal(reporter_ref, &address));
         }
-        let Some(said) = &matter.say else { return };
-        let reporter_ref = &matter.vault.reporter_ref;
-        let (replyable, letter) = (matter.replyable, matter.letter.as_ref());
-        let occasion = Occasion { said, cause, reporter_ref, complaint_id, replyable, letter };
-        // What is said in a conversation answers the citizen, even one who wants no notifications.
-        let terms = terms(channel, !sender.stopped || channel.facts.converses());
-        let answer: Option<OutboxEntry> = acknowledge(&occasion, sender, terms, &self.rules.locales, now);
-        transition.outbox.extend(answer);
     }
 
     /// A sender's state alone, to be looked at again at another time.

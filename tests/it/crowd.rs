@@ -38,6 +38,8 @@ const MANNERS: usize = 10;
 const PATIENCE: Duration = Duration::from_mins(5);
 /// How long somebody looks at a question that stands there twice before they answer it again.
 const SAME: Duration = Duration::from_secs(20);
+/// Answers of a channel that a gateway sends at once, and so the most that a kill can leave unrecorded.
+const UNDER_WAY: usize = 64;
 const NUMBER: &str = "777";
 
 /// The two providers.
@@ -577,17 +579,15 @@ fn judge(ends: &[(Meant, Phone)], found: &BTreeMap<String, Vec<Value>>, kills: u
         let files = mine[0]["attachments"].as_array().map_or(0, Vec::len);
         assert_eq!(files, meant.files, "{name}: {answers:#?}");
         // A gateway that was killed between a request and its record sends again: these providers know no idempotency key (G6).
-        let again = answers.len() - answers.iter().collect::<BTreeSet<_>>().len();
-        assert!(
-            answers.len() - again <= meant.answers,
-            "{name}: more answers than {} messages: {answers:#?}",
-            meant.answers
-        );
-        repeated += again;
+        let surplus = answers.len().saturating_sub(meant.answers);
+        let distinct = answers.iter().collect::<BTreeSet<_>>().len();
+        assert!(distinct <= meant.answers, "{name}: more answers than {} messages: {answers:#?}", meant.answers);
+        repeated += surplus;
     }
     let known: BTreeSet<_> = ends.iter().map(|(meant, _)| &meant.name).collect();
     assert!(found.keys().all(|name| known.contains(name)), "complaints of nobody");
-    println!("{repeated} answers came twice over {kills} kills");
+    println!("{repeated} answers more than messages over {kills} kills");
+    assert!(repeated <= kills * UNDER_WAY, "{repeated} answers more than messages over {kills} kills");
 }
 
 async fn a_crowd_talks(kind: &str, stores: &[String], kills: usize) {

@@ -108,7 +108,13 @@ impl Running {
         change(&mut channel);
         let store = Arc::new(Memory::default());
         let vault = Arc::new(Vault::new(None));
-        let address = Address { to: "+6281100000001".to_owned(), kind: "phone".to_owned(), from: None, heard_at: None };
+        let address = Address {
+            to: "+6281100000001".to_owned(),
+            kind: "phone".to_owned(),
+            from: None,
+            heard_at: None,
+            answered_at: None,
+        };
         store.keep(vault.seal(REFERENCE, &address));
         let (channels, set) = watch::channel(Arc::new(set(channel)));
         let (stop, stopped) = watch::channel(false);
