@@ -249,6 +249,11 @@ impl Journal {
         .await
     }
 
+    /// How long a receipt is kept. A full disk may end it earlier.
+    pub fn retention(&self) -> jiff::SignedDuration {
+        self.0.shared.retention
+    }
+
     /// Cheap: a few numbers that are kept anyway.
     pub fn stats(&self) -> JournalStats {
         self.0.shared.stats()

@@ -260,7 +260,7 @@ pub struct OutboxEntry {
     /// It asks where something is: a channel that can do so asks for the position itself.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asks_location: bool,
-    /// A question alone: it is of no use to a citizen who has written on since.
+    /// A question alone: it is of no use when a later answer was made.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub fleeting: bool,
     /// Files that leave behind the words.
@@ -274,9 +274,10 @@ pub struct OutboxEntry {
 /// How far an answer of several parts has come: its words, cut to what the provider takes, then its files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Pieces of the words that were taken, and how many there were: cut otherwise, they are said again.
+    /// Pieces of the words that were taken, and a hash of all of them: cut otherwise, they are said again.
     pub texts: u16,
-    pub of_texts: u16,
+    #[serde(default)]
+    pub cut: u64,
     pub files: u16,
 }
 
@@ -288,7 +289,7 @@ impl Progress {
 
     /// Was anything taken that had not been before?
     pub fn is_beyond(self, before: Self) -> bool {
-        let texts_before = if self.of_texts == before.of_texts { before.texts } else { 0 };
+        let texts_before = if self.cut == before.cut { before.texts } else { 0 };
         self.texts > texts_before || self.files > before.files
     }
 }
@@ -331,6 +332,8 @@ pub enum SendOutcome {
     /// Again at this time. `unknown`: the request left and no answer came, so it may have been sent. `progress`: how far the
     /// answer has come, with this try.
     Retry { at: Timestamp, failure: String, unknown: bool, progress: Progress },
+    /// Again at this time, for a failure of ours: it counts as no try.
+    Wait { at: Timestamp, failure: String },
     /// Never again.
     Dead { failure: String },
 }

@@ -9,6 +9,7 @@ use super::{fetch::Failing, job::Job};
 use crate::{
     adapter::Engine,
     channel::Channel,
+    clock,
     complaint::hex,
     journal::{Journal, JournalError},
     mail::attachments,
@@ -35,6 +36,10 @@ pub async fn bytes(journal: &Journal, channel: &Arc<Channel>, job: &Job) -> Resu
         if let Some(bytes) = taken.await.map_err(|_| Failing::again("the receipt could not be taken apart"))? {
             return Ok(bytes);
         }
+    }
+    // Another gateway of the same name may have it: only time says that it is nowhere.
+    if !is_there && clock::now().duration_since(job.received_at) < journal.retention() {
+        return Err(Failing::Ours("the receipt is not in the journal of this gateway".to_owned()));
     }
     let reason = if is_there { "the receipt has no such part" } else { "the receipt is no longer in the journal" };
     Err(Failing::Again { reason: reason.to_owned(), is_gone: true })

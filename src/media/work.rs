@@ -69,6 +69,8 @@ enum Came {
         at: Timestamp,
         reason: String,
     },
+    /// The fault is ours: it is tried again, and counts as no try.
+    Ours(String),
 }
 
 impl Desk {
@@ -91,12 +93,7 @@ impl Desk {
             Ok(outcome) => outcome,
             Err(reason) => {
                 tracing::warn!(complaint.id = %job.complaint_id, %reason, "a file waits");
-                SendOutcome::Retry {
-                    at: later(OUR_WAIT),
-                    failure: reason,
-                    unknown: false,
-                    progress: Progress::default(),
-                }
+                SendOutcome::Wait { at: later(OUR_WAIT), failure: reason }
             }
         };
         self.record(entry, outcome).await;
@@ -118,6 +115,7 @@ impl Desk {
                         progress: Progress::default(),
                     });
                 }
+                Came::Ours(reason) => return Err(reason),
                 Came::Final(file) => {
                     let record =
                         Record { complaint_id: job.complaint_id, queue: job.queue.clone(), file: *file, told: false };
@@ -153,10 +151,10 @@ impl Desk {
     /// From the place to the shelf.
     async fn file(&self, entry: &OutboxEntry, job: &Job) -> Came {
         let Some(channel) = self.channels.borrow().open(job.channel.as_str()).cloned() else {
-            return Came::Again { at: later(OUR_WAIT), reason: "the channel of the file is not open".to_owned() };
+            return Came::Ours("the channel of the file is not open".to_owned());
         };
         if let Err(reason) = self.inspector.ready().await {
-            return Came::Again { at: later(OUR_WAIT), reason };
+            return Came::Ours(reason);
         }
         let rules = channel.manifest.media.as_ref();
         if job.number >= rules.map_or(MOST_FILES, |rules| rules.max_count) {
@@ -223,7 +221,7 @@ impl Desk {
     fn failed(&self, entry: &OutboxEntry, job: &Job, rules: Option<&MediaRules>, failing: Failing) -> Came {
         match failing {
             Failing::TooLarge => reject(job, RejectReason::TooLarge),
-            Failing::Ours(reason) => Came::Again { at: later(OUR_WAIT), reason },
+            Failing::Ours(reason) => Came::Ours(reason),
             Failing::Refused(reason) => {
                 tracing::warn!(complaint.id = %job.complaint_id, channel.id = %job.channel, %reason, "a file is not fetched");
                 ended(job, AttachmentState::Failed)

@@ -79,7 +79,7 @@ mod tests {
         let rules = RetryRules { max: 3, ..RetryRules::default() };
         let now = Timestamp::UNIX_EPOCH;
         let tried = Tried::Again { after: Some(Duration::from_secs(30)), reason: "busy".to_owned(), is_unknown: true };
-        let progress = Progress { texts: 1, of_texts: 2, files: 0 };
+        let progress = Progress { texts: 1, cut: 2, files: 0 };
         let (outcome, word) = tried.clone().outcome(&rules, 2, progress, now, 0);
         let at = now + Duration::from_secs(30);
         let expected = SendOutcome::Retry { at, failure: "busy".to_owned(), unknown: true, progress };

@@ -39,6 +39,9 @@ pub(super) const BUDGET: Duration = Duration::from_secs(45);
 /// How long the record of a try is repeated while the store is away.
 const RECORDING: Duration = Duration::from_mins(1);
 
+/// For the files of a letter: with its token and its sending, it still ends within the lease.
+const HEAVY: Duration = Duration::from_secs(30);
+
 /// How long a day's budget is remembered.
 const BUDGET_DAY: SignedDuration = SignedDuration::from_hours(48);
 
@@ -154,28 +157,28 @@ impl Courier {
         entry: &OutboxEntry,
         progress: &mut Progress,
     ) -> Result<Tried, StoreError> {
-        if entry.kind == OutboxKind::Acknowledgement {
-            if !counter.acknowledge {
-                return Ok(Tried::never("the channel says acknowledge = false"));
-            }
-            // A second try of the same answer is paid for already.
-            if entry.attempts == 0 && !self.spend(counter).await? {
-                return Ok(Tried::Capped);
-            }
+        let is_ours = entry.kind == OutboxKind::Acknowledgement;
+        if is_ours && !counter.acknowledge {
+            return Ok(Tried::never("the channel says acknowledge = false"));
         }
         let Some(sealed) = self.store.vault(&entry.reporter_ref).await? else {
             return Ok(Tried::never("the vault holds no address of this reporter"));
         };
-        Ok(match self.vault.open(&entry.reporter_ref, &sealed) {
-            Ok(address) => match counter.way {
-                Way::Webhook(_) if is_overtaken(entry, address.answered_at, clock::now()) => {
-                    tracing::info!(channel.id = %counter.id, outbox.id = %entry.id, "a question that was cut off is not asked again, as its citizen has a later answer");
-                    Tried::Sent { external_id: None }
-                }
-                Way::Webhook(send) => self.send(counter, send, entry, &address, progress).await,
-                Way::Mail(post) => self.mail(counter, post, entry, &address).await,
-            },
-            Err(error) => Tried::again(error.to_string()),
+        let address = match self.vault.open(&entry.reporter_ref, &sealed) {
+            Ok(address) => address,
+            Err(error) => return Ok(Tried::again(error.to_string())),
+        };
+        if is_overtaken(entry, address.answered_at, clock::now()) {
+            tracing::info!(channel.id = %counter.id, outbox.id = %entry.id, "a question that was cut off is not asked again, as its citizen has a later answer");
+            return Ok(Tried::Sent { external_id: None });
+        }
+        // A second try of the same answer is paid for already.
+        if is_ours && entry.attempts == 0 && !self.spend(counter).await? {
+            return Ok(Tried::Capped);
+        }
+        Ok(match counter.way {
+            Way::Webhook(send) => self.send(counter, send, entry, &address, progress).await,
+            Way::Mail(post) => self.mail(counter, post, entry, &address).await,
         })
     }
 
@@ -220,7 +223,7 @@ impl Courier {
             let alone = if entry.enclosures.is_empty() { None } else { self.heavy.acquire().await.ok() };
             (alone, self.enclosed(entry).await)
         };
-        match tokio::time::timeout(BUDGET, heavy).await {
+        match tokio::time::timeout(HEAVY, heavy).await {
             Ok((_alone, Ok(files))) => self.mailer.send(counter.id, post, &self.http, &answer, files).await,
             Ok((_, Err(tried))) => tried,
             Err(_) => Tried::again("the files of other letters, or of this one, take too long"),
@@ -276,6 +279,9 @@ fn log(channel: &ChannelId, entry: &OutboxEntry, outcome: &SendOutcome, tries: u
         }
         SendOutcome::Retry { at, failure, unknown, .. } => {
             tracing::info!(channel.id = %channel, outbox.id = %entry.id, tries, %at, unknown, reason = %failure, "an answer is tried again");
+        }
+        SendOutcome::Wait { at, failure } => {
+            tracing::info!(channel.id = %channel, outbox.id = %entry.id, %at, reason = %failure, "an answer waits for us");
         }
         SendOutcome::Dead { failure } => {
             tracing::warn!(channel.id = %channel, outbox.id = %entry.id, tries, reason = %failure, "an answer is given up");

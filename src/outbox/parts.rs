@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use ring::digest::{Context, SHA256};
 use tokio::time::Instant;
 
 use super::{
@@ -46,7 +47,7 @@ impl Courier {
             Ok(parts) => parts,
             Err(tried) => return tried,
         };
-        begin(progress, parts.texts.len());
+        begin(progress, &parts.texts);
         let texts = parts.texts.iter().map(|text| Part::Text(text));
         let all: Vec<_> = texts.chain(entry.enclosures.iter().map(Part::File)).collect();
         let begun = Instant::now();
@@ -180,10 +181,17 @@ fn parts(send: &Send, entry: &OutboxEntry, address: &Address) -> Result<(Parts, 
 }
 
 /// Words that are cut otherwise than in the try before are said again.
-fn begin(progress: &mut Progress, texts: usize) {
-    let texts = u16::try_from(texts).unwrap_or(u16::MAX);
-    if progress.of_texts != texts {
-        (progress.texts, progress.of_texts) = (0, texts);
+fn begin(progress: &mut Progress, texts: &[String]) {
+    let mut context = Context::new(&SHA256);
+    for text in texts {
+        context.update(&(text.len() as u64).to_be_bytes());
+        context.update(text.as_bytes());
+    }
+    let mut cut = [0; 8];
+    cut.copy_from_slice(&context.finish().as_ref()[..8]);
+    let cut = u64::from_be_bytes(cut);
+    if progress.cut != cut {
+        (progress.texts, progress.cut) = (0, cut);
     }
 }
 

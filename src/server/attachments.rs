@@ -57,6 +57,13 @@ pub async fn show(
 async fn handed_in(app: &App, id: Uuid, authority: &Authority) -> Result<Option<Response>, Problem> {
     let upload = app.shelf.upload(id).await.map_err(|error| unreadable(&error))?;
     let Some(upload) = upload.filter(|upload| authority.may_send(&upload.owner)) else { return Ok(None) };
+    if let Some(complaint) = app.shelf.taken_for(id).await.map_err(|error| unreadable(&error))? {
+        // It belongs to that complaint now, and so to whoever works on it.
+        let Some(record) = app.store.complaint(complaint).await? else { return Ok(None) };
+        if authority.queue(&record.queue).is_err() {
+            return Ok(None);
+        }
+    }
     let opened = app.shelf.bytes(id).await.map_err(|error| unreadable(&error))?;
     Ok(opened.map(|opened| response(Some(&upload.media_type), upload.filename.as_deref(), opened)))
 }

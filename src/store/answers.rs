@@ -5,7 +5,9 @@ use crate::message::{DeliveryReport, DeliveryStatus};
 
 /// Notes a try. Returns the provider's id when it gave one, under which reports will come.
 pub fn tried(entry: &mut OutboxEntry, outcome: &SendOutcome) -> Option<String> {
-    entry.attempts += 1;
+    if !matches!(outcome, SendOutcome::Wait { .. }) {
+        entry.attempts += 1;
+    }
     match outcome {
         SendOutcome::Sent { external_id } => {
             entry.failure = None;
@@ -21,6 +23,11 @@ pub fn tried(entry: &mut OutboxEntry, outcome: &SendOutcome) -> Option<String> {
                 entry.attempts = 1;
             }
             entry.progress = *progress;
+            entry.due = *at;
+            entry.failure = Some(failure.clone());
+            None
+        }
+        SendOutcome::Wait { at, failure } => {
             entry.due = *at;
             entry.failure = Some(failure.clone());
             None

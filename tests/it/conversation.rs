@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -441,7 +441,7 @@ async fn a_crowd_talks_while_gateways_are_killed(stores: &[String], kills: usize
         ready(&client, base).await;
     }
     let gateways = Arc::new(bases.clone());
-    let (over, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let over = Arc::new(AtomicUsize::new(0));
 
     let talks = (0..CROWD).map(|number| {
         let (over, citizen) = (Arc::clone(&over), citizen(number, &provider, &client, &gateways));
@@ -454,7 +454,9 @@ async fn a_crowd_talks_while_gateways_are_killed(stores: &[String], kills: usize
     let talks: Vec<_> = talks.collect();
     for kill in 0..kills {
         // Each time when some have ended and most are in the middle.
-        while over.load(Ordering::Relaxed) < CROWD * kill / (kills + 1) && !done.load(Ordering::Relaxed) {
+        while over.load(Ordering::Relaxed) < CROWD * kill / (kills + 1)
+            && !talks.iter().all(tokio::task::JoinHandle::is_finished)
+        {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         let place = kill % processes.len();
@@ -463,7 +465,6 @@ async fn a_crowd_talks_while_gateways_are_killed(stores: &[String], kills: usize
         ready(&client, &bases[place]).await;
     }
     let ends: Vec<_> = join_all(talks).await.into_iter().map(|end| end.expect("a citizen does not panic")).collect();
-    done.store(true, Ordering::Relaxed);
 
     let found = complaints(&client, &bases[0]).await;
     judge(&ends, &found, &provider);

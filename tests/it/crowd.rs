@@ -10,6 +10,12 @@ use std::{
     time::Duration,
 };
 
+use crate::{
+    crash::{Process, ready},
+    harness::{TOKEN, World, repository},
+    media::PHOTO,
+    redis_servers::{Server, free_port},
+};
 use futures_util::future::join_all;
 use loket::demo::{
     delivery::Mischief,
@@ -18,17 +24,6 @@ use loket::demo::{
     telegram::{self, BotApi},
 };
 use serde_json::Value;
-use tokio::{
-    io::copy_bidirectional,
-    net::{TcpListener, TcpStream},
-};
-
-use crate::{
-    crash::{Process, ready},
-    harness::{TOKEN, World, repository},
-    media::PHOTO,
-    redis_servers::{Server, free_port},
-};
 
 /// How many talk at once.
 const CROWD: usize = 1_000;
@@ -324,28 +319,6 @@ async fn converses(mut citizen: Citizen, number: usize) -> (Meant, Phone) {
     (meant, citizen.phone)
 }
 
-/// Before several gateways, as operators have one: each connection goes to the next gateway that takes it.
-async fn balance(ports: Vec<u16>) -> u16 {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
-    tokio::spawn(async move {
-        let mut turn = 0_usize;
-        while let Ok((mut from, _)) = listener.accept().await {
-            turn += 1;
-            let ports: Vec<_> = (0..ports.len()).map(|place| ports[(turn + place) % ports.len()]).collect();
-            tokio::spawn(async move {
-                for port in ports {
-                    if let Ok(mut to) = TcpStream::connect(("127.0.0.1", port)).await {
-                        let _ = copy_bidirectional(&mut from, &mut to).await;
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    port
-}
-
 /// Gateways as processes of their own, the provider before them.
 struct Stage {
     worlds: Vec<(World, u16)>,
@@ -370,12 +343,11 @@ impl Stage {
         let client = worlds[0].0.client.clone();
         let mut stage = Self { worlds, processes: Vec::new(), client, provider };
         stage.open().await;
-        let port = balance(stage.worlds.iter().map(|(_, port)| *port).collect()).await;
-        stage.connect(port).await;
+        stage.connect().await;
         stage
     }
 
-    async fn connect(&self, port: u16) {
+    async fn connect(&self) {
         let (base, longest) = (Duration::from_millis(20), Duration::from_millis(500));
         let mischief = Mischief { copies: 1, delay: Duration::ZERO, jitter: Duration::from_millis(50) };
         match &self.provider {
@@ -383,15 +355,16 @@ impl Stage {
                 api.set_pace(None);
                 api.hurry(base, longest);
                 api.set_mischief(mischief);
-                api.set_webhook(&format!("http://127.0.0.1:{port}/in/telegram"), "made-up-secret").expect("a webhook");
+                api.set_webhook_among(&self.urls("telegram"), "made-up-secret");
             }
             Provider::WhatsApp(api) => {
                 api.set_pace(None);
                 api.hurry(base, longest);
                 api.set_mischief(mischief);
                 api.set_batch(20);
-                let url = format!("http://127.0.0.1:{port}/in/whatsapp-cloud");
-                assert!(api.subscribe(&url).await.expect("an answer"), "the challenge is answered");
+                let urls = self.urls("whatsapp-cloud");
+                assert!(api.subscribe(&urls[0]).await.expect("an answer"), "the challenge is answered");
+                api.set_webhook_among(&urls);
             }
         }
     }
@@ -401,6 +374,11 @@ impl Stage {
         for place in 0..self.worlds.len() {
             ready(&self.client, &self.base(place)).await;
         }
+    }
+
+    /// The channel at each gateway: a balancer stands before them.
+    fn urls(&self, channel: &str) -> Vec<String> {
+        (0..self.worlds.len()).map(|place| format!("{}/in/{channel}", self.base(place))).collect()
     }
 
     fn base(&self, place: usize) -> String {

@@ -56,11 +56,7 @@ impl Turn<'_> {
         };
         if !takes_files && self.material.carries_more() {
             // Photos that waited for words, and then came with a command: they are kept before anything is answered.
-            let conversed = match self.sender.draft.take() {
-                Some(draft) => self.step(draft, Spoken::of(""), language),
-                None => self.begin(String::new(), language),
-            };
-            return with_expired(conversed, ended);
+            return with_expired(self.go_on(String::new(), language), ended);
         }
         if let Some(press) = press {
             return with_expired(self.press(&press, language), ended);
@@ -83,19 +79,18 @@ impl Turn<'_> {
             }
             Reading::Command(Command::Withdraw(id), _) => self.ask_to_withdraw(&id, language),
             Reading::Command(command, _) => self.obey(command, text, language),
-            Reading::Mistyped(id) => {
-                let conversed = match self.sender.draft.take() {
-                    Some(draft) => self.step(draft, Spoken::of(&text), language),
-                    None => self.begin(text, language),
-                };
-                with_hint(conversed, id)
-            }
-            Reading::Content => match self.sender.draft.take() {
-                Some(draft) => self.step(draft, Spoken::of(&text), language),
-                None => self.begin(text, language),
-            },
+            Reading::Mistyped(id) => with_hint(self.go_on(text, language), id),
+            Reading::Content => self.go_on(text, language),
         };
         with_expired(conversed, ended)
+    }
+
+    /// Into the draft, or into a new one.
+    fn go_on(self, text: String, language: &str) -> Conversed {
+        match self.sender.draft.take() {
+            Some(draft) => self.step(draft, Spoken::of(&text), language),
+            None => self.begin(text, language),
+        }
     }
 
     /// A timer that is late must not let a citizen go on in a draft that they were told is gone.
@@ -282,10 +277,7 @@ impl Turn<'_> {
                 let submitted = self.sender.submitted.clone().filter(|submitted| submitted.draft == press.owner);
                 // Files that came with the tap are not lost with it.
                 if self.material.carries_more() {
-                    return match self.sender.draft.take() {
-                        Some(draft) => self.step(draft, Spoken::of(""), language),
-                        None => self.begin(String::new(), language),
-                    };
+                    return self.go_on(String::new(), language);
                 }
                 let said = match submitted {
                     Some(submitted) => self.speaker(language).duplicate(&submitted.tracking_id),

@@ -6,19 +6,19 @@ use crate::{
     complaint::{ChosenBy, Intent, Privacy, TrackingId},
     converse::{
         Conversed, Said,
-        chat::flow::Flow,
+        chat::step,
         compose::{self, Choices, Material},
         earlier, sms,
         target::Target,
     },
-    sender::{Answers, Draft, Kept, Part, Submitted},
+    sender::{Answers, Draft, Submitted},
 };
 
 impl Turn<'_> {
     /// The draft becomes a complaint.
     pub(super) fn submitted(mut self, draft: Draft, language: &str) -> Conversed {
+        let is_short = !step::is_described(&draft, self.flow);
         let Draft { id, kept, answers, .. } = draft;
-        let is_short = !is_enough(&kept, self.flow);
         let Some(mut assembled) = Assembled::of_draft(kept, self.material.assembled, self.material.channel) else {
             let said = self.speaker(language).nothing_to_move();
             return self.done(Some(said), language);
@@ -77,14 +77,6 @@ impl Turn<'_> {
         let material = Material { assembled: &assembled, ..self.material };
         Turn { material, ..self }.add(target, Intent::AdditionalInformation, words, language)
     }
-}
-
-fn is_enough(kept: &[Kept], flow: &Flow) -> bool {
-    let words = kept.iter().filter(|kept| kept.part == Part::Content);
-    let words: Vec<_> = words.filter_map(|kept| kept.fragment.message.text.as_deref()).collect();
-    let characters: usize = words.iter().map(|words| words.trim().chars().count()).sum();
-    let count: usize = words.iter().map(|words| words.split_whitespace().count()).sum();
-    characters >= flow.limits.description_characters && count >= flow.limits.description_words
 }
 
 fn privacy(material: &Material<'_>, answers: &Answers) -> Privacy {

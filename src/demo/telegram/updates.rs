@@ -37,7 +37,7 @@ impl BotApi {
         if secret.as_ref().is_some_and(|secret| !secret.chars().all(is_plain)) {
             return Err(Refusal::bad("secret token contains unallowed characters"));
         }
-        let at_once = parameters.number("max_connections").unwrap_or(40).clamp(1, 100);
+        let at_once = parameters.number("max_connections").unwrap_or(AT_ONCE as i64).clamp(1, 100);
         self.wish(parameters)?;
         self.wishes().max_connections = Some(at_once.unsigned_abs());
         self.drop_pending(parameters);

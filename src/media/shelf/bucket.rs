@@ -154,7 +154,17 @@ impl Place for Bucket {
     }
 }
 
-/// The words of the storage name bucket and key, which are no secrets.
+/// In words of our own: those of the storage hold the access key and what it was asked to sign, and are as long as it likes.
+#[expect(clippy::needless_pass_by_value, reason = "the shape that `map_err` calls")]
 fn failed(error: Error) -> io::Error {
-    io::Error::other(error)
+    let reason = match &error {
+        Error::NotFound { .. } => "there is no such bucket or file",
+        Error::PermissionDenied { .. } => "the keys do not allow it",
+        Error::Unauthenticated { .. } => "it does not know the keys, or refuses the signature",
+        Error::AlreadyExists { .. } | Error::Precondition { .. } => "the file is there already",
+        Error::NotSupported { .. } | Error::NotImplemented { .. } => "it cannot do what it was asked",
+        Error::InvalidPath { .. } => "the key of the file is none",
+        _ => "it does not answer as it should; its own log says why",
+    };
+    io::Error::other(format!("the S3-compatible storage: {reason}"))
 }

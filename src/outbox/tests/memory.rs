@@ -54,7 +54,8 @@ impl Memory {
 
     /// Entries that were sent or given up.
     pub fn settled(&self) -> usize {
-        let is_settled = |outcome: &SendOutcome| !matches!(outcome, SendOutcome::Retry { .. });
+        let is_settled =
+            |outcome: &SendOutcome| !matches!(outcome, SendOutcome::Retry { .. } | SendOutcome::Wait { .. });
         locked(&self.0).outcomes.iter().filter(|(_, outcome)| is_settled(outcome)).count()
     }
 
@@ -120,7 +121,7 @@ impl Store for Memory {
             answers::tried(entry, &outcome);
             // What is settled stays for the test to look at, and is never due again.
             entry.due = match &outcome {
-                SendOutcome::Retry { at, .. } => *at,
+                SendOutcome::Retry { at, .. } | SendOutcome::Wait { at, .. } => *at,
                 SendOutcome::Sent { .. } | SendOutcome::Dead { .. } => Timestamp::MAX,
             };
             *hidden = Timestamp::UNIX_EPOCH;

@@ -182,7 +182,7 @@ pub(super) fn tried(engine: &Engine, id: &str, outcome: &SendOutcome, now: Times
         }
         (stored.stage, stored.at) = match outcome {
             SendOutcome::Sent { .. } => (Stage::Sent, now),
-            SendOutcome::Retry { at, .. } => (Stage::Waiting, *at),
+            SendOutcome::Retry { at, .. } | SendOutcome::Wait { at, .. } => (Stage::Waiting, *at),
             SendOutcome::Dead { .. } => (Stage::Dead, now),
         };
         move_in_indexes(memory, changes, before, &stored);

@@ -170,7 +170,7 @@ impl RedisStore {
             let external_id = answers::tried(&mut entry, &outcome);
             let (stage, at) = match &outcome {
                 SendOutcome::Sent { .. } => ("sent", now),
-                SendOutcome::Retry { at, .. } => ("waiting", *at),
+                SendOutcome::Retry { at, .. } | SendOutcome::Wait { at, .. } => ("waiting", *at),
                 SendOutcome::Dead { .. } => ("dead", now),
             };
             let mut parked = String::new();

@@ -85,6 +85,12 @@ pub async fn a_failed_try_is_repeated_later(store: Opened) {
     assert_eq!(entry.due, at);
     assert_eq!(due(&store, 29).await, Vec::<String>::new());
     assert_eq!(due(&store, 30).await, vec!["a"]);
+
+    let at = start() + seconds(120);
+    let entry = tried(&store, "a", SendOutcome::Wait { at, failure: "our disk is full".to_owned() }, 31).await;
+    assert_eq!((entry.attempts, entry.due), (1, at), "a failure of ours counts as no try");
+    assert_eq!(due(&store, 119).await, Vec::<String>::new());
+    assert_eq!(due(&store, 120).await, vec!["a"]);
 }
 
 pub async fn a_sent_answer_is_not_sent_again(store: Opened) {

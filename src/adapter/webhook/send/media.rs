@@ -88,11 +88,6 @@ impl Media {
         &self.rules
     }
 
-    /// Can the place be asked for again?
-    pub fn resolves(&self) -> bool {
-        self.resolve.is_some()
-    }
-
     /// The settings of kind `url` that a request of ours begins with: their hosts are the operator's own.
     pub fn url_settings(&self) -> impl Iterator<Item = &str> {
         let place = match &self.place {
