@@ -14,8 +14,8 @@ use loket::{
     complaint::{Event, EventKind, Sensitivity, TrackingId},
     receipt::{ChannelId, ReceiptId},
     store::{
-        ClaimKey, ComplaintRecord, OutboxEntry, OutboxKind, Progress, QueuedEvent, SenderKey, SenderState, Settled,
-        Store, StoreLimits, Transition, VaultEntry, embedded::EmbeddedStore,
+        ClaimKey, ComplaintRecord, OutboxEntry, OutboxKind, QueuedEvent, SenderKey, SenderState, Settled, Store,
+        StoreLimits, Transition, VaultEntry, embedded::EmbeddedStore,
     },
 };
 use uuid::Uuid;
@@ -67,26 +67,12 @@ impl Maker {
             Event::new(event_id.clone(), &self.channel, EventKind::Received, id, time, Sensitivity::Normal, &document);
         let reporter_ref = format!("rp_{:020}", mixed(number));
         let answer = OutboxEntry {
-            id: format!("ack:{id}"),
-            kind: OutboxKind::Acknowledgement,
-            channel: self.channel.clone(),
             reporter_ref: reporter_ref.clone(),
             complaint_id: Some(id),
             text: "Laporan Anda diterima dengan nomor E3S-3E2-8JE. Balas STATUS E3S3E28JE untuk melihat tindak lanjut."
                 .to_owned(),
             language: "id".to_owned(),
-            attempts: 0,
-            due: self.now,
-            created: self.now,
-            external_id: None,
-            status: None,
-            failure: None,
-            head: None,
-            choices: Vec::new(),
-            asks_location: false,
-            fleeting: false,
-            enclosures: Vec::new(),
-            progress: Progress::default(),
+            ..OutboxEntry::new(format!("ack:{id}"), OutboxKind::Acknowledgement, self.channel.clone(), self.now)
         };
         Transition {
             turn: None,

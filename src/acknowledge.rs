@@ -18,7 +18,7 @@ use crate::{
     message::Choice,
     receipt::ChannelId,
     sender::Sender,
-    store::{LetterHead, OutboxEntry, OutboxKind, Progress},
+    store::{LetterHead, OutboxEntry, OutboxKind},
 };
 
 /// A number that gets more answers than [`LOOP_ANSWERS`] within this time talks to us as a machine does.
@@ -101,19 +101,10 @@ pub fn acknowledge(
     let text = text(said, locales)?;
     sender.answered(now);
     Some(OutboxEntry {
-        id: outbox_id(terms.channel, occasion.cause),
-        kind: OutboxKind::Acknowledgement,
-        channel: terms.channel.clone(),
         reporter_ref: occasion.reporter_ref.to_owned(),
         complaint_id: occasion.complaint_id,
         text,
         language: said.language.clone(),
-        attempts: 0,
-        due: now,
-        created: now,
-        external_id: None,
-        status: None,
-        failure: None,
         head: occasion.letter.map(|letter| LetterHead {
             subject: subject(said, terms.title, locales),
             in_reply_to: letter.message_id.clone(),
@@ -122,8 +113,12 @@ pub fn acknowledge(
         asks_location: said.asks_location,
         // A notice is said even late.
         fleeting: !said.choices.is_empty() && said.before.is_empty(),
-        enclosures: Vec::new(),
-        progress: Progress::default(),
+        ..OutboxEntry::new(
+            outbox_id(terms.channel, occasion.cause),
+            OutboxKind::Acknowledgement,
+            terms.channel.clone(),
+            now,
+        )
     })
 }
 

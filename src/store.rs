@@ -271,6 +271,33 @@ pub struct OutboxEntry {
     pub progress: Progress,
 }
 
+impl OutboxEntry {
+    /// One that says nothing yet, to nobody: due now, and never tried.
+    pub fn new(id: String, kind: OutboxKind, channel: ChannelId, now: Timestamp) -> Self {
+        Self {
+            id,
+            kind,
+            channel,
+            reporter_ref: String::new(),
+            complaint_id: None,
+            text: String::new(),
+            language: "und".to_owned(),
+            attempts: 0,
+            due: now,
+            created: now,
+            external_id: None,
+            status: None,
+            failure: None,
+            head: None,
+            choices: Vec::new(),
+            asks_location: false,
+            fleeting: false,
+            enclosures: Vec::new(),
+            progress: Progress::default(),
+        }
+    }
+}
+
 /// How far an answer of several parts has come: its words, cut to what the provider takes, then its files.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
@@ -282,7 +309,6 @@ pub struct Progress {
 }
 
 impl Progress {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde calls")]
     fn is_none(&self) -> bool {
         *self == Self::default()
     }

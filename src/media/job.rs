@@ -13,7 +13,7 @@ use crate::{
     complaint::{FileRecord, Sensitivity, TrackingId, hex},
     message::Attachment,
     receipt::{ChannelId, ReceiptId},
-    store::{OutboxEntry, OutboxKind, Progress, SenderKey},
+    store::{OutboxEntry, OutboxKind, SenderKey},
 };
 
 /// Where a job stands.
@@ -150,25 +150,14 @@ pub fn entries(
             file: file.clone(),
         };
         OutboxEntry {
-            id: entry_id(file.attachment_id),
-            kind: OutboxKind::Fetch,
-            channel: if job.is_within() { lists.own.clone() } else { lists.shared.clone() },
-            reporter_ref: String::new(),
             complaint_id: Some(cause.complaint_id),
             text: serde_json::to_string(&job).expect("a job is plain data with string keys"),
-            language: "und".to_owned(),
-            attempts: 0,
-            due: now,
-            created: now,
-            external_id: None,
-            status: None,
-            failure: None,
-            head: None,
-            choices: Vec::new(),
-            asks_location: false,
-            fleeting: false,
-            enclosures: Vec::new(),
-            progress: Progress::default(),
+            ..OutboxEntry::new(
+                entry_id(file.attachment_id),
+                OutboxKind::Fetch,
+                if job.is_within() { lists.own.clone() } else { lists.shared.clone() },
+                now,
+            )
         }
     };
     records.iter().zip(&files.attachments).enumerate().map(entry).collect()

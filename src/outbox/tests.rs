@@ -10,7 +10,7 @@ use crate::{
     mapping::Surroundings,
     media::shelf::Shelf,
     settings::{Setting, Settings},
-    store::{OutboxKind, Progress, SendOutcome},
+    store::{OutboxKind, SendOutcome},
     units::Span,
     vault::Address,
 };
@@ -102,25 +102,10 @@ impl Bench {
 
 fn entry(id: &str, kind: OutboxKind, text: &str) -> OutboxEntry {
     OutboxEntry {
-        id: id.to_owned(),
-        kind,
-        channel: ChannelId::new("sms").expect("a slug"),
         reporter_ref: REFERENCE.to_owned(),
-        complaint_id: None,
         text: text.to_owned(),
         language: "id".to_owned(),
-        attempts: 0,
-        due: Timestamp::UNIX_EPOCH,
-        created: Timestamp::UNIX_EPOCH,
-        external_id: None,
-        status: None,
-        failure: None,
-        head: None,
-        choices: Vec::new(),
-        asks_location: false,
-        fleeting: false,
-        enclosures: Vec::new(),
-        progress: Progress::default(),
+        ..OutboxEntry::new(id.to_owned(), kind, ChannelId::new("sms").expect("a slug"), Timestamp::UNIX_EPOCH)
     }
 }
 

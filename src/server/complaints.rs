@@ -19,7 +19,7 @@ use crate::{
     complaint::{Medium, TrackingId, hex},
     mail::token::message_id,
     message::Enclosure,
-    store::{ComplaintRecord, LetterHead, OutboxEntry, OutboxKind, Progress, StatusChange, Undeliverable},
+    store::{ComplaintRecord, LetterHead, OutboxEntry, OutboxKind, StatusChange, Undeliverable},
 };
 
 /// How a case can stand; citizens read the label that the locales have for it.
@@ -140,25 +140,13 @@ pub(super) async fn send(
     let now = clock::now();
     let id = answer_id(answer.cause);
     let entry = OutboxEntry {
-        id: id.clone(),
-        kind: answer.kind,
-        channel: record.channel.clone(),
         reporter_ref: record.reporter_ref.clone(),
         complaint_id: Some(record.complaint_id),
         text: answer.text,
         language: record.language.clone(),
-        attempts: 0,
-        due: now,
-        created: now,
-        external_id: None,
-        status: None,
-        failure: None,
         head: head(app, record),
-        choices: Vec::new(),
-        asks_location: false,
-        fleeting: false,
         enclosures: answer.enclosures,
-        progress: Progress::default(),
+        ..OutboxEntry::new(id.clone(), answer.kind, record.channel.clone(), now)
     };
     let added = app.store.outbox_add(entry).await?;
     app.outbox_bell.notify_one();

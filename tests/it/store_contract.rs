@@ -9,8 +9,8 @@ use loket::{
     complaint::{Event, EventKind, Sensitivity, TrackingId},
     receipt::{ChannelId, ReceiptId},
     store::{
-        ClaimKey, ComplaintRecord, Delivery, Opening, OutboxEntry, OutboxKind, Progress, QueuedEvent, SenderKey,
-        SenderState, Settled, Store, StoreLimits, Transition, Versioned,
+        ClaimKey, ComplaintRecord, Delivery, Opening, OutboxEntry, OutboxKind, QueuedEvent, SenderKey, SenderState,
+        Settled, Store, StoreLimits, Transition, Versioned,
     },
 };
 use serde_json::json;
@@ -252,25 +252,12 @@ pub fn record(number: u64) -> ComplaintRecord {
 
 pub fn answer(id: &str, due: Timestamp) -> OutboxEntry {
     OutboxEntry {
-        id: id.to_owned(),
-        kind: OutboxKind::Acknowledgement,
-        channel: channel(),
         reporter_ref: "rp_00000000000000000001".to_owned(),
         complaint_id: Some(complaint_id(1)),
         text: "Laporan Anda diterima.".to_owned(),
         language: "id".to_owned(),
-        attempts: 0,
         due,
-        created: start(),
-        external_id: None,
-        status: None,
-        failure: None,
-        head: None,
-        choices: Vec::new(),
-        asks_location: false,
-        fleeting: false,
-        enclosures: Vec::new(),
-        progress: Progress::default(),
+        ..OutboxEntry::new(id.to_owned(), OutboxKind::Acknowledgement, channel(), start())
     }
 }
 
